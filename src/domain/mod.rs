@@ -1,0 +1,18 @@
+//! What the words mean: persons, locations, ranges, and the rules they obey.
+//!
+//! Pure: std, chrono, serde and one geodesy library; no I/O, no framework, no clock that is not handed in. A value of one
+//! of these types is valid; whoever holds one need not check again.
+
+mod coordinate;
+mod error;
+mod location;
+mod page;
+mod person;
+mod time;
+
+pub use coordinate::Coordinate;
+pub use error::{Error, FieldError, Result};
+pub use location::{Location, LocationInput, NewLocation, Recorded};
+pub use page::Page;
+pub use person::{NewPerson, Person, PersonId};
+pub use time::{TimeRange, parse_duration, parse_time, to_micros};

@@ -1,0 +1,2 @@
+//! UdaConnect: whom did I meet, where, when and for how long?
+pub mod domain;
