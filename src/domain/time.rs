@@ -84,8 +84,18 @@ pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 fn parse_date(text: &str) -> Option<NaiveDate> {
-    // chrono's %Y also takes signs and other lengths; a date is ten characters, nothing else.
-    (text.len() == 10 && text.is_ascii()).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
+    (text.len() == 10 && begins_with_date(text)).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten()
+}
+
+/// Whether the text begins `dddd-dd-dd`: chrono's formats alone also take signs and other lengths.
+fn begins_with_date(text: &str) -> bool {
+    text.len() >= 10
+        && text.is_ascii()
+        && text
+            .bytes()
+            .take(10)
+            .enumerate()
+            .all(|(i, c)| if matches!(i, 4 | 7) { c == b'-' } else { c.is_ascii_digit() })
 }
 
 /// Reads a time: RFC 3339 with an offset, which is converted, or without one, which is UTC.
@@ -106,11 +116,11 @@ pub fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
         let shown: String = text.chars().take(60).collect();
         format!("must be a time such as 2026-06-02T10:00:00Z or a date such as 2026-06-02; got {shown:?}")
     };
-    if !text.is_ascii() || text.len() < 10 {
+    let mut text = text.trim().to_owned();
+    if !begins_with_date(&text) {
         return Err(wrong());
     }
-    let mut text = text.trim().to_owned();
-    if text.as_bytes().get(10).is_some_and(|c| matches!(c, b' ' | b't')) {
+    if matches!(text.as_bytes().get(10), Some(b' ' | b't')) {
         text.replace_range(10..11, "T");
     }
     if let Some(at) = text.rfind(' ') {
