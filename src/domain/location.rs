@@ -1,4 +1,4 @@
-use super::{Coordinate, Error, FieldError, PersonId, Result, to_micros};
+use super::{Coordinate, Error, FieldError, PersonId, Result, TimeRange, to_micros};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// One fix of one person, as stored.
@@ -47,7 +47,9 @@ impl NewLocation {
         let person_id = PersonId::new(input.person_id, "person_id").map_err(|e| errors.push(e)).ok();
         let coordinate = Coordinate::new(input.latitude, input.longitude).map_err(|mut e| errors.append(&mut e)).ok();
         let creation_time = to_micros(input.creation_time.unwrap_or(now));
-        if creation_time > now + max_ahead {
+        if creation_time < TimeRange::ALL.from() {
+            errors.push(FieldError::new("creation_time", "must be in the year 0 or later"));
+        } else if creation_time > now + max_ahead {
             errors.push(FieldError::new(
                 "creation_time",
                 format!(

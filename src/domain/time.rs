@@ -9,8 +9,11 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
-    /// Everything that can be stored.
-    pub const ALL: Self = Self { from: DateTime::<Utc>::MIN_UTC, to: DateTime::<Utc>::MAX_UTC };
+    /// Everything that can be written with a four-digit year, and so everything that can be stored.
+    pub const ALL: Self = Self {
+        from: DateTime::from_timestamp(-62_167_219_200, 0).unwrap(), // 0000-01-01
+        to: DateTime::from_timestamp(253_402_300_800, 0).unwrap(),   // 10000-01-01
+    };
 
     pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self> {
         if from < to {

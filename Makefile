@@ -1,0 +1,21 @@
+# Every target is a script, so that each can also be called by itself.
+.PHONY: help run test lint bench cluster
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+
+run: ## build, prepare a database with a demo event, start everything in one process
+	@scripts/run.sh
+
+test: ## all tests, against servers of their own
+	@scripts/test.sh
+
+lint: ## format, warnings, every feature alone, scripts
+	@scripts/lint.sh
+
+bench: ## compare with the baselines, write docs/benchmarks.md
+	@scripts/bench.sh
+
+cluster: ## every role as its own process, with PostgreSQL and Apache Kafka
+	@scripts/cluster.sh
