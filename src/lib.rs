@@ -1,2 +1,4 @@
 //! UdaConnect: whom did I meet, where, when and for how long?
 pub mod domain;
+#[cfg(feature = "store")]
+pub mod store;
