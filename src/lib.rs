@@ -2,3 +2,7 @@
 pub mod domain;
 #[cfg(feature = "store")]
 pub mod store;
+#[cfg(feature = "stream")]
+pub mod stream;
+#[cfg(feature = "wire")]
+pub mod wire;

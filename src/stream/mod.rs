@@ -1,0 +1,5 @@
+//! Kafka: producer, partition reader, partitioner.
+
+mod partitioner;
+
+pub use partitioner::partition_of;

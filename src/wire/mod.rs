@@ -1,0 +1,18 @@
+//! The protobuf contract: generated types, and their way to and from the domain.
+
+mod location;
+mod recorded;
+mod time;
+
+pub use location::{input, location, person};
+pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode};
+pub use time::{from_timestamp, to_timestamp};
+
+/// What `proto/udaconnect/v1` compiles to.
+#[allow(clippy::doc_markdown, rustdoc::all)]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/udaconnect.v1.rs"));
+}
+
+/// The compiled contract, for gRPC reflection: an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
