@@ -23,7 +23,7 @@ pub(super) fn parts(
             let missing = [("latitude", latitude), ("longitude", longitude)]
                 .into_iter()
                 .filter(|(_, value)| value.is_none())
-                .map(|(field, _)| FieldError::new(field, "must be given"));
+                .map(|(field, _)| FieldError::new(field, "is required"));
             Err(missing.chain(time.err()).collect())
         }
     }

@@ -1,9 +1,13 @@
-//! The protobuf contract: generated types, and their way to and from the domain.
+//! What travels ↔ domain: protobuf messages, and JSON objects as REST and Kafka carry them.
 
+mod fields;
+mod json;
 mod location;
 mod recorded;
 mod time;
 
+pub use fields::{Fields, misspelt};
+pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};
 pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode};
 pub use time::{from_timestamp, to_timestamp};

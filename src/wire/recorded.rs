@@ -1,7 +1,7 @@
 //! The value of a Kafka record ↔ a location.
 
-use super::{location, proto, to_timestamp};
-use crate::domain::{Error, FieldError, LocationInput, NewLocation, Result, parse_time};
+use super::{location, proto, read_location, to_timestamp};
+use crate::domain::{Error, NewLocation, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
@@ -38,18 +38,16 @@ pub fn decode(
     max_ahead: TimeDelta,
 ) -> Result<NewLocation> {
     let value = value.ok_or_else(|| Error::invalid("value", "must be given; got a record without a value"))?;
-    let mut input = match content_type {
-        Some(given) if is(given, PROTOBUF) => from_protobuf(value)?,
-        Some(given) if is(given, JSON) => from_json(value)?,
+    match content_type {
+        Some(given) if is(given, PROTOBUF) => from_protobuf(value, timestamp, now, max_ahead),
+        Some(given) if is(given, JSON) => from_json(value, timestamp, now, max_ahead),
         Some(given) => {
             let shown: String = String::from_utf8_lossy(given).chars().take(60).collect();
-            return Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {shown:?}")));
+            Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {shown:?}")))
         }
-        None if value.trim_ascii_start().starts_with(b"{") => from_json(value)?,
-        None => from_protobuf(value)?,
-    };
-    input.creation_time = Some(input.creation_time.unwrap_or(timestamp));
-    NewLocation::new(input, now, max_ahead)
+        None if value.trim_ascii_start().starts_with(b"{") => from_json(value, timestamp, now, max_ahead),
+        None => from_protobuf(value, timestamp, now, max_ahead),
+    }
 }
 
 /// Whether a header names this media type, in any case and whatever parameters follow.
@@ -58,74 +56,34 @@ fn is(header: &[u8], media_type: &str) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-fn from_protobuf(value: &[u8]) -> Result<LocationInput> {
+fn from_protobuf(
+    value: &[u8],
+    timestamp: DateTime<Utc>,
+    now: DateTime<Utc>,
+    max_ahead: TimeDelta,
+) -> Result<NewLocation> {
     let message = proto::LocationRecorded::decode(value)
         .map_err(|error| Error::invalid("value", format!("must be a udaconnect.v1.LocationRecorded: {error}")))?;
-    Ok(location::parts(
+    let mut input = location::parts(
         message.person_id,
         message.latitude,
         message.longitude,
         message.creation_time.as_ref(),
         message.accuracy_m,
-    )?)
+    )?;
+    input.creation_time = Some(input.creation_time.unwrap_or(timestamp));
+    NewLocation::new(input, now, max_ahead)
 }
 
-fn from_json(value: &[u8]) -> Result<LocationInput> {
-    let object: serde_json::Map<String, Value> = serde_json::from_slice(value)
+fn from_json(value: &[u8], timestamp: DateTime<Utc>, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<NewLocation> {
+    let mut value: Value = serde_json::from_slice(value)
         .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
-    let mut errors = Vec::new();
-    let mut field =
-        |name: &str, allowed: &str, read: &dyn Fn(&Value) -> Option<f64>, required: bool| match object.get(name) {
-            None | Some(Value::Null) => {
-                if required {
-                    errors.push(FieldError::new(name, "must be given"));
-                }
-                None
-            }
-            Some(given) => read(given).or_else(|| {
-                errors.push(FieldError::new(name, format!("must be {allowed}; got {}", shown(given))));
-                None
-            }),
-        };
-    // Old clients send coordinates as text.
-    let coordinate = |given: &Value| match given {
-        Value::String(text) => text.trim().parse().ok(),
-        other => other.as_f64(),
-    };
-    let latitude = field("latitude", "a number from -90 to 90", &coordinate, true);
-    let longitude = field("longitude", "a number from -180 to 180", &coordinate, true);
-    let accuracy_m = field("accuracy_m", "a number of metres, 0 or more, or absent", &Value::as_f64, false);
-
-    let person_id = match object.get("person_id") {
-        None | Some(Value::Null) => Err(FieldError::new("person_id", "must be given")),
-        Some(given) => given.as_i64().ok_or_else(|| {
-            FieldError::new("person_id", format!("must be a whole number of 1 or more; got {}", shown(given)))
-        }),
-    };
-    let creation_time = match object.get("creation_time") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => {
-            parse_time(text).map(Some).map_err(|message| FieldError::new("creation_time", message))
-        }
-        Some(given) => Err(FieldError::new(
-            "creation_time",
-            format!("must be a time such as \"2026-06-02T10:00:00Z\"; got {}", shown(given)),
-        )),
-    };
-    match (person_id, latitude, longitude, creation_time) {
-        (Ok(person_id), Some(latitude), Some(longitude), Ok(creation_time)) if errors.is_empty() => {
-            Ok(LocationInput { person_id, latitude, longitude, creation_time, accuracy_m })
-        }
-        (person_id, _, _, creation_time) => {
-            errors.extend(person_id.err());
-            errors.extend(creation_time.err());
-            Err(Error::Invalid(errors))
-        }
+    if let Value::Object(object) = &mut value
+        && object.get("creation_time").is_none_or(Value::is_null)
+    {
+        object.insert("creation_time".to_owned(), timestamp.to_rfc3339().into());
     }
-}
-
-fn shown(value: &Value) -> String {
-    value.to_string().chars().take(60).collect()
+    Ok(read_location(value, "value", now, max_ahead)?)
 }
 
 #[cfg(test)]
@@ -178,7 +136,7 @@ mod tests {
                 br#"{"person_id":1.5,"latitude":"north","longitude":null,"creation_time":7,"accuracy_m":"x"}"#,
                 Some(JSON)
             ),
-            ["latitude", "longitude", "accuracy_m", "person_id", "creation_time"]
+            ["person_id", "latitude", "longitude", "creation_time", "accuracy_m"]
         );
         assert_eq!(refused(br#"{"person_id":1,"latitude":91,"longitude":1e400}"#, Some(JSON)), ["value"]);
         assert_eq!(refused(br#"{"person_id":1,"latitude":"NaN","longitude":"1"}"#, Some(JSON)), ["latitude"]);
