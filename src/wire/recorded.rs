@@ -89,6 +89,7 @@ fn from_json(value: &[u8], timestamp: DateTime<Utc>, now: DateTime<Utc>, max_ahe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::LocationInput;
     use proptest::prelude::*;
 
     fn at(seconds: i64) -> DateTime<Utc> {
