@@ -22,6 +22,12 @@ pub mod wire;
 /// Role: REST.
 #[cfg(feature = "api")]
 pub mod api;
+/// Role: Kafka → PostGIS.
+#[cfg(feature = "consume")]
+pub mod consumer;
+/// Role: what could not be stored.
+#[cfg(feature = "dead-letters")]
+pub mod dead_letters;
 /// Role: a demo event.
 #[cfg(feature = "seed")]
 pub mod demo;

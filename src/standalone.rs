@@ -1,7 +1,7 @@
 //! All serving roles in one process, for one machine and for trying things out.
 
 use crate::api::{self, ApiArgs};
-use crate::ingest::{BatchWriter, WriterArgs};
+use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
-    ingest: WriterArgs,
+    ingest: IngestArgs,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -27,8 +27,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let api_listener = bind(&args.api_listen_addr, "API_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "standalone")?;
     store.check_at_start().await?;
-    let (sink, writers) = BatchWriter::start(&store, &args.ingest);
+    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
     api::serve(api_listener, args.api, store, sink, shutdown).await?;
-    writers.drained().await;
+    drain.drained().await;
     Ok(())
 }

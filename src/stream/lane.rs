@@ -125,7 +125,7 @@ impl Writer {
             match self.attempt(chunk).await {
                 Ok(Ok(offsets)) => {
                     metrics::histogram!("udaconnect_kafka_produce_seconds").record(began.elapsed());
-                    metrics::histogram!("udaconnect_kafka_produce_batch_records").record(chunk.len() as f64);
+                    metrics::histogram!("udaconnect_kafka_produce_batch_locations").record(chunk.len() as f64);
                     metrics::counter!("udaconnect_kafka_produced_total").increment(chunk.len() as u64);
                     if !backoff.is_fresh() {
                         self.health.set(self.partition, None);
