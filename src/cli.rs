@@ -20,6 +20,8 @@ pub struct Cli {
 enum Role {
     #[cfg(feature = "api")]
     ServeApi(crate::api::Args),
+    #[cfg(feature = "grpc")]
+    ServeGrpc(crate::grpc::Args),
     #[cfg(feature = "consume")]
     Consume(crate::consumer::Args),
     #[cfg(feature = "standalone")]
@@ -66,6 +68,8 @@ impl Role {
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,
+            #[cfg(feature = "grpc")]
+            Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
             #[cfg(feature = "consume")]
             Self::Consume(args) => crate::consumer::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
@@ -80,6 +84,7 @@ impl Role {
             Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
             #[cfg(not(any(
                 feature = "api",
+                feature = "grpc",
                 feature = "consume",
                 feature = "dead-letters",
                 feature = "standalone",

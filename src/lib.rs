@@ -31,6 +31,9 @@ pub mod dead_letters;
 /// Role: a demo event.
 #[cfg(feature = "seed")]
 pub mod demo;
+/// Role: gRPC.
+#[cfg(feature = "grpc")]
+pub mod grpc;
 /// Role: asks a running role whether it is ready.
 #[cfg(feature = "healthcheck")]
 pub mod healthcheck;

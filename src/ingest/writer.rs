@@ -90,8 +90,8 @@ impl BatchWriter {
 
     /// Room for `count` locations as soon as there is any.
     pub(super) async fn reserve(&self, count: usize) -> Result<Room> {
-        // More than there can ever be would wait for ever.
-        let count = u32::try_from(count).ok().filter(|count| *count <= self.capacity).ok_or(Error::Overloaded)?;
+        // More than there can ever be takes all there is.
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.capacity);
         self.room.clone().acquire_many_owned(count).await.map(Room).map_err(|_| stopped())
     }
 
