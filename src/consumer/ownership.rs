@@ -116,6 +116,7 @@ async fn keep_share(worker: &Worker, pumps: &mut Pumps) {
                 well = false;
             }
         }
+        worker.status.measure();
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT) => {}
             // One that has lost its partition, or whose offset was elsewhere: ask at once whose it is.

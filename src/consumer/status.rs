@@ -51,7 +51,7 @@ impl Status {
     }
 
     /// Writes the gauges that `/metrics` shows.
-    pub fn measure(&self) {
+    pub(super) fn measure(&self) {
         let mut inner = self.inner();
         gauge!("udaconnect_kafka_partitions_owned").set(inner.partitions.len() as f64);
         for (id, progress) in &inner.partitions {
