@@ -1,10 +1,12 @@
 //! A database and a running program for a test; both end with it.
 
 mod database;
+mod phone;
 mod process;
 mod proxy;
 
 pub use database::Database;
+pub use phone::{Phone, location, positions};
 pub use process::{Program, Server, next_page, run};
 pub use proxy::Proxy;
 
