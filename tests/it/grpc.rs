@@ -86,10 +86,8 @@ async fn every_wrong_field_is_named() {
     assert!(status.message().contains("91"), "{status:?}");
     let status = client.record_location(RecordLocationRequest { location: None }).await.unwrap_err();
     assert_eq!(violations(&status), ["location"]);
-    let status = client
-        .record_location(RecordLocationRequest { location: Some(location(123_456, 1)) })
-        .await
-        .unwrap_err();
+    let status =
+        client.record_location(RecordLocationRequest { location: Some(location(123_456, 1)) }).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 
     let request = ListLocationsRequest {
@@ -138,8 +136,7 @@ async fn the_server_describes_itself_and_its_health() {
     let mut reflection = ServerReflectionClient::new(channel.clone());
     let mut ask = async |question| -> ServerReflectionResponse {
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
-        let mut answers =
-            reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
+        let mut answers = reflection.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
         answers.message().await.unwrap().unwrap()
     };
     let Some(MessageResponse::ListServicesResponse(services)) =
@@ -168,7 +165,10 @@ async fn the_server_describes_itself_and_its_health() {
     assert_eq!(get("/livez").await.status(), 200);
     assert_eq!(get("/readyz").await.status(), 200);
     let metrics = get("/metrics").await.text().await.unwrap();
-    assert!(metrics.contains("udaconnect_grpc_calls_total{method=\"/grpc.health.v1.Health/Check\",code=\"0\"}"), "{metrics}");
+    assert!(
+        metrics.contains("udaconnect_grpc_calls_total{method=\"/grpc.health.v1.Health/Check\",code=\"0\"}"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

@@ -29,7 +29,11 @@ async fn what_is_acknowledged_is_stored_and_what_is_refused_is_named() {
     assert_eq!(database.number("SELECT count(*) FROM location").await, 4_900);
     let expected: Vec<u64> = (0..50).flat_map(|message| [message * 100 + 8, message * 100 + 9]).collect();
     assert_eq!(positions(&phone), expected);
-    assert!(phone.refused[0].1.contains("latitude: must be a number from -90 to 90; got 90.5"), "{:?}", phone.refused[0]);
+    assert!(
+        phone.refused[0].1.contains("latitude: must be a number from -90 to 90; got 90.5"),
+        "{:?}",
+        phone.refused[0]
+    );
     assert!(phone.refused[1].1.contains("nobody has the id 777777"), "{:?}", phone.refused[1]);
 
     // Sent once more: a success, and stored once.

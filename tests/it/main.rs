@@ -10,7 +10,7 @@ mod api_input;
 mod cli;
 mod grpc;
 mod grpc_stream;
-mod kafka_faults;
+mod kafka_mock;
 mod locations;
 mod persons;
 mod schema;

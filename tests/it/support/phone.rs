@@ -65,7 +65,8 @@ impl Phone {
         self.acknowledged = answer.acknowledged_through;
         for refused in answer.refused {
             assert!(refused.position <= self.acknowledged, "{refused:?}");
-            let reasons: Vec<_> = refused.violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
+            let reasons: Vec<_> =
+                refused.violations.iter().map(|v| format!("{}: {}", v.field, v.description)).collect();
             self.refused.push((refused.position, reasons.join("; ")));
         }
         Ok(Some(()))
