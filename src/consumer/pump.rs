@@ -92,7 +92,7 @@ impl Pump {
             let until = batch.len().min(begin + size);
             let to = batch.get(until).map_or(end, |read| read.first_offset);
             match self.commit(&batch[begin..until], to).await {
-                Ok(Committed::Done(_)) => {
+                Ok(Committed::Done { .. }) => {
                     if !backoff.is_fresh() {
                         tracing::info!(partition = self.partition, "storing again");
                         backoff.reset();
@@ -163,15 +163,14 @@ impl Pump {
             to,
         };
         let committed = self.worker.store.advance(advance, read).await?;
-        if let Committed::Done(stored) = &committed {
+        if let Committed::Done { stored, duplicates, dead } = committed {
             self.offset = to;
-            let good = stored.stored + stored.duplicates;
             histogram!("udaconnect_consume_commit_seconds").record(began.elapsed());
             histogram!("udaconnect_consume_batch_locations").record(read.len() as f64);
             counter!("udaconnect_consumed_total").increment(read.len() as u64);
-            counter!("udaconnect_consume_stored_total").increment(stored.stored as u64);
-            counter!("udaconnect_consume_duplicates_total").increment(stored.duplicates as u64);
-            counter!("udaconnect_consume_dead_letters_total").increment((read.len() - good) as u64);
+            counter!("udaconnect_consume_stored_total").increment(stored as u64);
+            counter!("udaconnect_consume_duplicates_total").increment(duplicates as u64);
+            counter!("udaconnect_consume_dead_letters_total").increment(dead as u64);
             let time = read.last().and_then(|read| read.record_time);
             self.worker.status.update(self.partition, |progress| {
                 progress.next_offset = to;

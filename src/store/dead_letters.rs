@@ -119,13 +119,14 @@ struct Row<'a> {
     reason: String,
 }
 
-/// Keeps what is no location, and locations of persons who do not exist; inside a transaction of the caller's.
+/// Keeps what is no location, and locations of persons who do not exist; inside a transaction of the caller's. Returns how
+/// many these are.
 pub(super) async fn set_aside(
     connection: &mut AsyncPgConnection,
     advance: Advance<'_>,
     read: &[Read],
     unknown: &HashSet<i64>,
-) -> QueryResult<()> {
+) -> QueryResult<usize> {
     let rows: Vec<Row<'_>> = read
         .iter()
         .filter_map(|read| {
@@ -151,7 +152,7 @@ pub(super) async fn set_aside(
     for rows in rows.chunks(1_000) {
         diesel::insert_into(dead_letter::table).values(rows).execute(connection).await?;
     }
-    Ok(())
+    Ok(rows.len())
 }
 
 /// Why the record at this place was set aside, if it was. Of a topic that was made anew, the latest counts.

@@ -3,7 +3,7 @@
 use super::Store;
 use super::dead_letters::{self, Read};
 use super::error::from_diesel;
-use super::locations::{Retries, Stored, record_sorted};
+use super::locations::{Retries, record_sorted};
 use super::schema::{kafka_partition, kafka_worker};
 use crate::domain::{NewLocation, Result};
 use diesel::prelude::*;
@@ -35,7 +35,14 @@ pub struct Advance<'a> {
 /// What became of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Committed {
-    Done(Stored),
+    Done {
+        /// New rows.
+        stored: usize,
+        /// Locations that were stored before or came twice.
+        duplicates: usize,
+        /// What was set aside.
+        dead: usize,
+    },
     /// The partition is not this worker's any more, or is elsewhere than it thought; nothing was stored.
     Lost,
 }
@@ -98,16 +105,18 @@ impl Store {
                     // A worker that hangs here (its machine is gone) must not hold its rows against the next owner.
                     connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '4s'").await?;
                     let stored = record_sorted(connection, locations.len(), &sorted).await?;
-                    dead_letters::set_aside(connection, advance, read, &stored.unknown).await?;
+                    let dead = dead_letters::set_aside(connection, advance, read, &stored.unknown).await?;
                     // Last, so that the row is locked for a moment only and whoever divides the partitions need not skip it.
                     match move_offset(connection, advance).await? {
-                        1 => Ok(stored),
+                        1 => Ok((stored.stored, dead)),
                         _ => Err(diesel::result::Error::RollbackTransaction),
                     }
                 })
                 .await;
             match outcome {
-                Ok(stored) => return Ok(Committed::Done(stored)),
+                Ok((stored, dead)) => {
+                    return Ok(Committed::Done { stored, duplicates: read.len() - dead - stored, dead });
+                }
                 Err(diesel::result::Error::RollbackTransaction) => return Ok(Committed::Lost),
                 Err(error) if retries.again(&error) => {}
                 Err(error) => return Err(from_diesel(error)),

@@ -266,7 +266,7 @@ async fn poison_is_set_aside_and_never_stops_a_partition() {
             }
         });
     }
-    let places = produce(&mock.bootstrap_servers(), &records).await;
+    let places = produce(&mock.bootstrap_servers(), TOPIC, &records).await;
     let worker = Worker::start(&variables).await;
     stored(&database, 10_000).await;
     eventually("the dead letters", || async {
@@ -314,7 +314,7 @@ async fn librdkafka_puts_the_same_keys_in_the_same_partitions() {
         .iter()
         .map(|key| Produced { key: Some(key.to_string().into_bytes()), value: Some(b"x".to_vec()), content_type: None })
         .collect();
-    let places = produce(&mock.bootstrap_servers(), &records).await;
+    let places = produce(&mock.bootstrap_servers(), TOPIC, &records).await;
     for (key, (partition, _)) in keys.iter().zip(places) {
         assert_eq!(partition_of(key.to_string().as_bytes(), PARTITIONS), partition, "{key}");
     }

@@ -10,6 +10,8 @@ mod api_input;
 mod cli;
 mod grpc;
 mod grpc_stream;
+mod kafka_apache;
+mod kafka_faults;
 mod kafka_mock;
 mod locations;
 mod persons;

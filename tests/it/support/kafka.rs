@@ -72,7 +72,7 @@ pub struct Produced {
 }
 
 /// Writes records with librdkafka, told to choose partitions as the Java client does; returns each one's place.
-pub async fn produce(bootstrap: &str, records: &[Produced]) -> Vec<(i32, i64)> {
+pub async fn produce(bootstrap: &str, topic: &str, records: &[Produced]) -> Vec<(i32, i64)> {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("partitioner", "murmur2_random")
@@ -86,7 +86,7 @@ pub async fn produce(bootstrap: &str, records: &[Produced]) -> Vec<(i32, i64)> {
             if let Some(content_type) = record.content_type {
                 headers = headers.insert(Header { key: "content-type", value: Some(content_type) });
             }
-            let mut message = FutureRecord::<[u8], [u8]>::to(TOPIC).headers(headers);
+            let mut message = FutureRecord::<[u8], [u8]>::to(topic).headers(headers);
             message.key = record.key.as_deref();
             message.payload = record.value.as_deref();
             producer.send_result(message).map_err(|(error, _)| error).expect("room in the queue")
