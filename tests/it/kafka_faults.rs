@@ -131,7 +131,7 @@ async fn kafka_and_all_else_fail_and_what_was_acknowledged_is_stored_exactly_onc
         ("DATABASE_URL", url.as_str()),
         ("KAFKA_BOOTSTRAP", &bootstrap),
         ("KAFKA_PARTITIONS", "4"),
-        ("DATABASE_CONNECT_TIMEOUT", "2"),
+        ("DATABASE_CONNECT_TIMEOUT", "15"),
     ];
     let start = |role: &str, address: &str| {
         let mut all = variables.to_vec();
@@ -216,7 +216,7 @@ async fn kafka_and_all_else_fail_and_what_was_acknowledged_is_stored_exactly_onc
         let before = tally.acknowledged.load(Ordering::Relaxed);
         let waited = Instant::now();
         while tally.acknowledged.load(Ordering::Relaxed) == before {
-            if waited.elapsed() > DEADLINE {
+            if waited.elapsed() > DEADLINE * 2 {
                 give_up("phones to be served again").await;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
