@@ -86,6 +86,9 @@ pub(super) struct Connector {
     config: tokio_postgres::Config,
     pool_size: usize,
     connect_timeout: Duration,
+    /// Where connections live: callers may run on runtimes of their own (actix-web has one a worker), whose end or load must
+    /// not touch a connection that others use.
+    runtime: tokio::runtime::Handle,
 }
 
 impl Connector {
@@ -117,6 +120,7 @@ impl Connector {
             config,
             pool_size: args.database_pool_size as usize,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
+            runtime: tokio::runtime::Handle::current(),
         })
     }
 
@@ -126,7 +130,10 @@ impl Connector {
 
     /// One connection of its own, outside any pool. Errors say where it was tried and what to do.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection> {
-        match tokio::time::timeout(self.connect_timeout, self.establish()).await {
+        let config = self.config.clone();
+        let establishing = self.runtime.spawn(tokio::time::timeout(self.connect_timeout, establish(config)));
+        let established = establishing.await.map_err(|error| Error::Internal(error.to_string()))?;
+        match established {
             Err(_) => {
                 Err(unavailable(format!("no answer from {} in {:?}", describe(&self.config), self.connect_timeout)))
             }
@@ -134,11 +141,6 @@ impl Connector {
             Ok(Err(Establish::Refused(error))) => Err(self.explain(&error)),
             Ok(Err(Establish::Setup(error))) => Err(unavailable(error)),
         }
-    }
-
-    async fn establish(&self) -> Result<AsyncPgConnection, Establish> {
-        let (client, connection) = self.config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(Establish::Setup)
     }
 
     /// What cannot get better by waiting is the operator's to mend (`Invalid`); the rest is `Unavailable`.
@@ -179,6 +181,11 @@ impl Connector {
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
         Pool::builder(manager).max_size(size).build().map_err(|e| Error::Internal(e.to_string()))
     }
+}
+
+async fn establish(config: tokio_postgres::Config) -> Result<AsyncPgConnection, Establish> {
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(Establish::Setup)
 }
 
 enum Establish {

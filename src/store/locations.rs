@@ -64,6 +64,14 @@ pub struct Stored {
     pub unknown: HashSet<i64>,
 }
 
+impl std::ops::AddAssign for Stored {
+    fn add_assign(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.duplicates += other.duplicates;
+        self.unknown.extend(other.unknown);
+    }
+}
+
 impl Store {
     /// The location, or [`Error::NotFound`].
     pub async fn location(&self, id: i64) -> Result<Location> {

@@ -3,7 +3,7 @@
 use super::connect::{self, Connector, DatabaseArgs};
 use super::error::from_diesel;
 use crate::domain::{Error, Result};
-use diesel::migration::{Migration, MigrationSource};
+use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
 use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
@@ -86,7 +86,11 @@ pub(super) async fn pending(connection: &mut AsyncPgConnection) -> Result<usize>
         #[diesel(sql_type = diesel::sql_types::Text)]
         version: String,
     }
-    let ours = MigrationSource::<Pg>::migrations(&MIGRATIONS).map_err(explain)?;
+    let ours: Vec<String> = MigrationSource::<Pg>::migrations(&MIGRATIONS)
+        .map_err(explain)?
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
     // Asked by hand and not through the harness, which would create diesel's table where it only should look.
     let exists = diesel::sql_query(
         "SELECT 'yes' AS version WHERE to_regclass('__diesel_schema_migrations') IS NOT NULL AND to_regclass('location') IS NOT NULL",
@@ -104,5 +108,5 @@ pub(super) async fn pending(connection: &mut AsyncPgConnection) -> Result<usize>
         .into_iter()
         .map(|row| row.version)
         .collect();
-    Ok(ours.iter().filter(|m: &&Box<dyn Migration<Pg>>| !applied.contains(&m.name().version().to_string())).count())
+    Ok(ours.iter().filter(|version| !applied.contains(*version)).count())
 }

@@ -17,10 +17,11 @@ pub use migrations::{Applied, Migrator};
 
 use crate::domain::{Error, Result};
 use connect::Connector;
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// The database, through a pool of connections.
 #[derive(Clone)]
@@ -29,46 +30,67 @@ pub struct Store {
     connector: Connector,
     wait: Duration,
     partitions: Arc<locations::Partitions>,
+    probe: Arc<Mutex<Probe>>,
+}
+
+/// What readiness asks by: a connection outside the pool, which may well be busy without anything being wrong.
+#[derive(Default)]
+struct Probe {
+    connection: Option<AsyncPgConnection>,
+    /// Whether versions and migrations were found right; they do not change under a running process.
+    checked: bool,
 }
 
 impl Store {
-    /// Prepares a pool; connects to nothing yet. `application` is what `pg_stat_activity` shows.
+    /// Prepares a pool; connects to nothing yet. `application` is what `pg_stat_activity` shows. Connections live in the
+    /// runtime that this is called in.
     pub fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
         let connector = Connector::new(args, application)?;
         let wait = connector.connect_timeout();
-        Ok(Self { pool: connector.clone().pool()?, connector, wait, partitions: Arc::default() })
+        let pool = connector.clone().pool()?;
+        Ok(Self { pool, connector, wait, partitions: Arc::default(), probe: Arc::default() })
+    }
+
+    /// Fails with what an operator must mend (a wrong password, a server that is too old). What may pass by itself is logged,
+    /// and readiness goes on asking.
+    pub async fn check_at_start(&self) -> Result<()> {
+        match self.ready().await {
+            Err(error @ (Error::Unavailable { .. } | Error::TimedOut(_))) => {
+                tracing::warn!(%error, "starting without the database; not ready until it is there");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Whether the database can be used: reachable, new enough, with PostGIS and with at least our migrations.
     ///
     /// `Error::Invalid` is for the operator to mend; `Error::Unavailable` may pass.
-    pub async fn check(&self) -> Result<()> {
-        // Not through the pool: its errors do not tell a wrong password from a server that is down.
-        let mut connection = self.connector.connect().await?;
-        connect::check_versions(&mut connection).await?;
-        match migrations::pending(&mut connection).await? {
-            0 => Ok(()),
-            n => Err(Error::Unavailable {
-                dependency: error::POSTGRES,
-                detail: format!("{n} migrations are pending; run `udaconnect migrate`"),
-            }),
+    pub async fn ready(&self) -> Result<()> {
+        let mut probe = self.probe.lock().await;
+        // Taken, so that a connection whose question was cut short is not used again.
+        let mut connection = match probe.connection.take() {
+            Some(connection) => connection,
+            None => self.connector.connect().await?,
+        };
+        if !probe.checked {
+            connect::check_versions(&mut connection).await?;
+            match migrations::pending(&mut connection).await? {
+                0 => probe.checked = true,
+                n => return Err(error::unavailable(format!("{n} migrations are pending; run `udaconnect migrate`"))),
+            }
         }
+        connection.batch_execute("SELECT 1").await.map_err(error::from_diesel)?;
+        probe.connection = Some(connection);
+        Ok(())
     }
 
-    /// Whether a pooled connection answers: the cheap question of a readiness probe.
-    pub async fn ping(&self) -> Result<()> {
-        use diesel_async::SimpleAsyncConnection;
-        let mut connection = self.connection().await?;
-        tokio::time::timeout(self.wait, connection.batch_execute("SELECT 1"))
-            .await
-            .map_err(|_| error::unavailable("no answer"))?
-            .map_err(error::from_diesel)
-    }
-
-    /// How many connections are in use, and how many there may be.
-    pub fn pool_use(&self) -> (usize, usize) {
+    /// Writes the gauges that `/metrics` shows.
+    pub fn measure(&self) {
         let status = self.pool.status();
-        (status.size - status.available, status.max_size)
+        metrics::gauge!("udaconnect_database_pool_size").set(status.max_size as f64);
+        metrics::gauge!("udaconnect_database_pool_in_use").set(status.size.saturating_sub(status.available) as f64);
+        metrics::gauge!("udaconnect_database_pool_waiting").set(status.waiting as f64);
     }
 
     async fn connection(&self) -> Result<Object<AsyncPgConnection>> {

@@ -4,7 +4,7 @@ use super::schema::{location, person};
 use super::statement::{Bind, Statement};
 use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result};
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
 /// A person as a row.
@@ -66,7 +66,7 @@ impl Store {
             .limit(limit as i64 + 1)
             .into_boxed();
         for word in query.split_whitespace() {
-            select = select.filter(person::search_text.like(format!("%{}%", escape_like(&word.to_lowercase()))));
+            select = select.filter(person::search_text.like(lower(format!("%{}%", escape_like(word)))));
         }
         let rows: Vec<PersonRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
         let persons = rows.into_iter().map(PersonRow::into_domain).collect::<Result<_>>()?;
@@ -130,6 +130,12 @@ impl Store {
             .map_err(from_diesel)?;
         Ok(anybody.is_none())
     }
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// By the database and not here, since it lowered `search_text`, by the rules of its own locale.
+    fn lower(text: Text) -> Text;
 }
 
 /// Makes `%`, `_` and `\` stand for themselves in a LIKE pattern.
