@@ -31,8 +31,8 @@ impl Cell {
         self.0
     }
 
-    /// The cell that has this number.
-    pub(super) fn numbered(number: i64) -> Self {
+    /// The cell that has this number, as it was stored.
+    pub fn numbered(number: i64) -> Self {
         Self(number)
     }
 
@@ -62,6 +62,16 @@ pub struct CellRange {
 impl CellRange {
     pub fn contains(self, cell: Cell) -> bool {
         self.first <= cell && cell <= self.last
+    }
+
+    /// How many there are.
+    pub fn count(self) -> u64 {
+        self.last.0.abs_diff(self.first.0) + 1
+    }
+
+    /// Each of them.
+    pub fn cells(self) -> impl Iterator<Item = Cell> {
+        (self.first.0..=self.last.0).map(Cell)
     }
 
     /// The row that all of them are in.
