@@ -94,8 +94,7 @@ impl EncounterRule {
 
 impl Default for EncounterRule {
     fn default() -> Self {
-        let contact =
-            ContactRule { distance_m: Self::DEFAULT_DISTANCE_M, within: Some(Self::DEFAULT_WITHIN) };
+        let contact = ContactRule { distance_m: Self::DEFAULT_DISTANCE_M, within: Some(Self::DEFAULT_WITHIN) };
         Self { contact, gap: Self::DEFAULT_GAP }
     }
 }

@@ -190,11 +190,7 @@ impl Piece {
 }
 
 fn public(contact: &Contact) -> Closest {
-    Closest {
-        distance_m: contact.distance_m(),
-        time: time(contact.first.time),
-        coordinate: contact.first.coordinate,
-    }
+    Closest { distance_m: contact.distance_m(), time: time(contact.first.time), coordinate: contact.first.coordinate }
 }
 
 fn time(micros: i64) -> DateTime<Utc> {

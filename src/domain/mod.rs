@@ -16,8 +16,8 @@ mod person;
 mod time;
 mod track;
 
-pub use cell::{Cell, CellRange, Extent, cell_of};
 use cell::cell_height_m;
+pub use cell::{Cell, CellRange, Extent, cell_of};
 pub use contact::{ContactRule, EncounterRule};
 pub use coordinate::Coordinate;
 pub use encounter::{Closest, Connection, Encounter, Meetings};

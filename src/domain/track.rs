@@ -247,8 +247,8 @@ impl Track {
                 if best.contact.is_some_and(|known| chord2 > known.chord2) {
                     continue;
                 }
-                let probe_first = probe.fix.time < point.fix.time
-                    || (probe.fix.time == point.fix.time && probe.lower_id);
+                let probe_first =
+                    probe.fix.time < point.fix.time || (probe.fix.time == point.fix.time && probe.lower_id);
                 let (first, second) = if probe_first { (probe.fix, point.fix) } else { (point.fix, probe.fix) };
                 let contact = Contact { first, second, chord2 };
                 if best.contact.is_none_or(|known| contact.nearer_than(&known))

@@ -8,7 +8,8 @@ mod nearby;
 pub use nearby::{Nearby, nearby};
 
 use crate::domain::{
-    Connection, Encounter, EncounterRule, Error, Fix, Meetings, Page, Person, PersonId, Result, TimeRange, Track, lookups,
+    Connection, Encounter, EncounterRule, Error, Fix, Meetings, Page, Person, PersonId, Result, TimeRange, Track,
+    lookups,
 };
 use crate::store::{Snapshot, Store};
 use chrono::TimeDelta;

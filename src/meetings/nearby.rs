@@ -106,9 +106,7 @@ impl Nearby {
                 self.stretch = self.stretch.saturating_mul(growth);
             }
         }
-        rows.retain(|row| {
-            row.person_id != self.me && self.track.touches(Fix::new(row.creation_time, row.coordinate))
-        });
+        rows.retain(|row| row.person_id != self.me && self.track.touches(Fix::new(row.creation_time, row.coordinate)));
         Ok(rows)
     }
 

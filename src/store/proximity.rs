@@ -206,10 +206,7 @@ impl Snapshot {
         for lookup in lookups {
             let begin = occupied.partition_point(|cell| *cell < lookup.cells.first);
             cells.extend(
-                occupied[begin..]
-                    .iter()
-                    .take_while(|cell| **cell <= lookup.cells.last)
-                    .map(|&cell| each(lookup, cell)),
+                occupied[begin..].iter().take_while(|cell| **cell <= lookup.cells.last).map(|&cell| each(lookup, cell)),
             );
             if cells.len() > MOST_CELLS {
                 return Err(Error::TooBroad(
