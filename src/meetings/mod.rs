@@ -42,7 +42,7 @@ pub async fn connections(
     limit: usize,
 ) -> Result<Page<(Connection, Person), ConnectionPosition>> {
     let mut snapshot = store.snapshot().await?;
-    let meetings = meet(&mut snapshot, question).await?;
+    let meetings = met(&mut snapshot, question).await?;
     let mut ranked = meetings.connections(min_duration);
     if let Some(after) = after {
         let after = (std::cmp::Reverse(after.total_duration), after.person);
@@ -63,8 +63,15 @@ pub async fn connections(
     Ok(Page { items, next: page.next })
 }
 
-/// All encounters of the question's person.
-async fn meet(snapshot: &mut Snapshot, question: Question) -> Result<Meetings> {
+/// All encounters of the question's person with everybody; [`Error::NotFound`] for an unknown person.
+pub async fn meet(store: &Store, question: Question) -> Result<Meetings> {
+    let mut snapshot = store.snapshot().await?;
+    let meetings = met(&mut snapshot, question).await?;
+    snapshot.end().await?;
+    Ok(meetings)
+}
+
+async fn met(snapshot: &mut Snapshot, question: Question) -> Result<Meetings> {
     let Question { person, range, rule } = question;
     let mut meetings = Meetings::new(person, rule);
     let mut part = None;
