@@ -10,14 +10,13 @@ pub struct Contact {
     pub distance_m: f64,
 }
 
+/// Both tracks are sorted by time.
 pub fn contacts(mine: &[Fix], me: usize, theirs: &[Fix], other: usize, rule: EncounterRule) -> Vec<Contact> {
     let within = rule.contact().within().unwrap().num_microseconds().unwrap();
     let mut contacts = Vec::new();
     for p in mine {
-        for q in theirs {
-            if (p.time - q.time).abs() > within {
-                continue;
-            }
+        let begin = theirs.partition_point(|q| q.time < p.time - within);
+        for q in theirs[begin..].iter().take_while(|q| q.time <= p.time + within) {
             let distance_m = distance_m(p.coordinate, q.coordinate);
             if distance_m <= rule.contact().distance_m() {
                 let mine_first = p.time < q.time || (p.time == q.time && id(me) < id(other));
@@ -62,10 +61,9 @@ pub fn encounters(contacts: &[Contact], rule: EncounterRule) -> Vec<Met> {
 }
 
 pub fn assert_same(found: &[Encounter], expected: &[Met]) {
-    let spans = |found: Vec<(i64, i64)>| found;
     assert_eq!(
-        spans(found.iter().map(|e| (e.start.timestamp_micros(), e.end.timestamp_micros())).collect()),
-        spans(expected.iter().map(|e| (e.start, e.end)).collect())
+        found.iter().map(|e| (e.start.timestamp_micros(), e.end.timestamp_micros())).collect::<Vec<_>>(),
+        expected.iter().map(|e| (e.start, e.end)).collect::<Vec<_>>()
     );
     for (found, expected) in found.iter().zip(expected) {
         let Closest { distance_m, time: when, coordinate } = found.closest;
