@@ -153,7 +153,7 @@ pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer
     parameters.require("start_date");
     parameters.require("end_date");
     let range = parameters.range();
-    let (distance, within) = (parameters.number("distance"), parameters.duration("within"));
+    let (distance, within) = (parameters.distance(), parameters.duration("within"));
     let rule = parameters.check(ContactRule::new(distance.unwrap_or(NEARBY_DISTANCE_M), within));
     let (range, rule) = parameters.finish(range.zip(rule))?;
     let limit = query.limit(usize::MAX, u32::MAX as usize)?;
@@ -228,7 +228,7 @@ fn question(request: &HttpRequest, query: &Query) -> Result<Question, Error> {
     let person = path_person(request, "id")?;
     let mut parameters = Parameters::of(query);
     let range = parameters.range();
-    let distance = parameters.number("distance");
+    let distance = parameters.distance();
     let (within, gap) = (parameters.duration("within"), parameters.duration("gap"));
     let rule = parameters.check(EncounterRule::new(distance, within, gap));
     parameters.duration("min_duration");
@@ -258,9 +258,15 @@ impl<'a> Parameters<'a> {
         self.check(TimeRange::parse(self.query.get("start_date"), self.query.get("end_date")))
     }
 
-    fn number(&mut self, name: &str) -> Option<f64> {
+    /// A distance in metres, if it is a number; the rule knows its bounds.
+    fn distance(&mut self) -> Option<f64> {
+        let name = "distance";
         let text = self.query.get(name)?;
-        let wrong = |_| Error::invalid(name, format!("must be a number; got {:?}", shown(text)));
+        let wrong = |_| {
+            let most = ContactRule::MAX_DISTANCE_M;
+            let message = format!("must be a number of metres, more than 0 and at most {most}; got {:?}", shown(text));
+            Error::invalid(name, message)
+        };
         self.check(text.trim().parse().map_err(wrong))
     }
 

@@ -77,17 +77,19 @@ pub fn any_case(edge: f64) -> impl Strategy<Value = Case> {
         .unwrap();
         let fix = (0..PERSONS, place(origin, distance, edge), moment(within, gap))
             .prop_map(|(person, coordinate, time)| (person, Fix { time, coordinate }));
-        (prop::collection::vec(fix, count), any_range(within))
-            .prop_map(move |(fixes, range)| Case { fixes, rule, range })
+        (prop::collection::vec(fix, count), any_range(within)).prop_map(move |(fixes, range)| Case {
+            fixes,
+            rule,
+            range,
+        })
     })
 }
 
 /// Where the crowd is.
 fn origin() -> impl Strategy<Value = (f64, f64)> {
     // Corners of cells of any size: their rows and columns are powers of two.
-    let corner = (0..1024_i32, 0..1024_i32).prop_map(|(row, column)| {
-        (f64::from(row) * 180.0 / 1024.0 - 90.0, f64::from(column) * 360.0 / 1024.0 - 180.0)
-    });
+    let corner = (0..1024_i32, 0..1024_i32)
+        .prop_map(|(row, column)| (f64::from(row) * 180.0 / 1024.0 - 90.0, f64::from(column) * 360.0 / 1024.0 - 180.0));
     prop_oneof![
         3 => Just((37.553_441, -122.290_524)),
         2 => (-60.0..60.0, prop_oneof![Just(180.0), Just(-180.0), Just(179.999_99), Just(-179.999_99)]),

@@ -15,5 +15,10 @@ fn cases() -> u32 {
 }
 
 fn config() -> proptest::test_runner::Config {
-    proptest::test_runner::Config { failure_persistence: None, max_shrink_iters: 500, cases: cases(), ..Default::default() }
+    proptest::test_runner::Config {
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        cases: cases(),
+        ..Default::default()
+    }
 }

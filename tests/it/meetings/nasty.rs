@@ -7,7 +7,9 @@ use crate::support::Database;
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::io::Read;
-use udaconnect::domain::{Coordinate, EncounterRule, Error, Fix, LocationInput, Meetings, NewLocation, TimeRange, Track};
+use udaconnect::domain::{
+    Coordinate, EncounterRule, Error, Fix, LocationInput, Meetings, NewLocation, TimeRange, Track,
+};
 use udaconnect::meetings::{self, Question};
 use udaconnect::store::Store;
 
@@ -96,8 +98,7 @@ async fn thousands_on_one_spot_for_hours() {
     add_persons(&store, 2_000).await;
     let spot = Coordinate::new(-89.999_999, 135.0).unwrap();
     let at = |who: i64, minute: i64| Fix { time: midnight() + minute * 60_000_000 + who, coordinate: spot };
-    let tracks: Tracks =
-        (0..2_000).map(|who| (who as usize, (0..20).map(|i| at(who, i * 15)).collect())).collect();
+    let tracks: Tracks = (0..2_000).map(|who| (who as usize, (0..20).map(|i| at(who, i * 15)).collect())).collect();
     record(&store, &tracks).await;
     let hours = TimeDelta::minutes(19 * 15);
     for rule in [rule(0.001, 300, 1_800), rule(1_000.0, 86_400, 86_400)] {

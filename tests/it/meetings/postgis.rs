@@ -66,10 +66,8 @@ async fn brute_force(client: &Client, case: &Case) -> Found {
     let statement = ENCOUNTERS
         .replace("$4", &format!("'{}'", text(rule.contact().within().unwrap())))
         .replace("$5", &format!("'{}'", text(rule.gap())));
-    let rows = client
-        .query(&statement, &[&case.range.from(), &case.range.to(), &rule.contact().distance_m()])
-        .await
-        .unwrap();
+    let rows =
+        client.query(&statement, &[&case.range.from(), &case.range.to(), &rule.contact().distance_m()]).await.unwrap();
     let mut found = Found::new();
     for row in rows {
         let pair = (PersonId::new(row.get(0), "id").unwrap(), PersonId::new(row.get(1), "id").unwrap());
