@@ -10,6 +10,7 @@ mod locations;
 mod migrations;
 mod offsets;
 mod persons;
+mod proximity;
 mod schema;
 mod statement;
 
@@ -18,6 +19,7 @@ pub use dead_letters::{DeadLetter, Read, Replayed};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
 pub use offsets::{Advance, Committed, Fate, Owned};
+pub use proximity::{CellTimes, Snapshot};
 
 use crate::domain::{Error, Result};
 use connect::Connector;

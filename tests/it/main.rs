@@ -14,6 +14,7 @@ mod kafka_apache;
 mod kafka_faults;
 mod kafka_mock;
 mod locations;
+mod meetings;
 mod persons;
 mod schema;
 mod seed;
