@@ -137,7 +137,6 @@ export const text = {
 
   pair: {
     title: (a: string, b: string) => `${a} and ${b}`,
-    swap: (first: string) => `Whom ${first} met`,
     together: 'together',
     encounters: (n: number) => (n === 1 ? 'encounter' : 'encounters'),
     nearest: 'at the nearest',

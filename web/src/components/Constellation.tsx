@@ -4,8 +4,8 @@ import { fullName, hue, initials } from '../lib/person';
 import { text } from '../text';
 
 const WIDTH = 400;
-const HEIGHT = 330;
-const CENTRE = { x: WIDTH / 2, y: HEIGHT / 2 - 8 };
+const HEIGHT = 300;
+const CENTRE = { x: WIDTH / 2, y: HEIGHT / 2 - 7 };
 const MOST = 9;
 
 interface Star {
@@ -13,26 +13,28 @@ interface Star {
   x: number;
   y: number;
   r: number;
-  /** 0 … 1, of the longest time together. */
+  /** Time together, from the shortest shown (0) to the longest (1). */
   share: number;
 }
 
 /** Where each person stands: evenly around, the nearer and larger the longer together. */
 export function constellation(connections: readonly Connection[]): Star[] {
   const shown = connections.slice(0, MOST);
-  const longest = Math.max(...shown.map((connection) => connection.total_duration), 1);
+  const durations = shown.map((connection) => connection.total_duration);
+  const longest = Math.max(...durations);
+  const shortest = Math.min(...durations);
   // Steps that share no divisor with the number visit every place, and keep the large ones apart.
   const step = shown.length % 2 === 1 ? 2 : 1;
   return shown.map((connection, rank) => {
     const place = shown.length > 0 ? (rank * step) % shown.length : 0;
     const angle = -Math.PI / 2 + 0.35 + (place * 2 * Math.PI) / Math.max(shown.length, 1);
-    const share = connection.total_duration / longest;
-    const away = 1 - 0.28 * share;
+    const share = longest > shortest ? (connection.total_duration - shortest) / (longest - shortest) : 0.5;
+    const away = 1 - 0.3 * share;
     return {
       connection,
-      x: CENTRE.x + Math.cos(angle) * 160 * away,
-      y: CENTRE.y + Math.sin(angle) * 126 * away,
-      r: 15 + 11 * Math.sqrt(share),
+      x: CENTRE.x + Math.cos(angle) * 164 * away,
+      y: CENTRE.y + Math.sin(angle) * 116 * away,
+      r: 16 + 9 * share,
       share,
     };
   });
@@ -68,7 +70,7 @@ export function Constellation({
           y1={CENTRE.y}
           x2={x}
           y2={y}
-          strokeWidth={1 + 5 * share}
+          strokeWidth={1.5 + 5 * share}
         />
       ))}
       <circle className="sun" cx={CENTRE.x} cy={CENTRE.y} r={36} />

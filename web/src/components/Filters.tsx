@@ -1,4 +1,4 @@
-import { SlidersHorizontal } from 'lucide-react';
+import { ChevronDown, SlidersHorizontal } from 'lucide-react';
 import { useId, useState, type ReactNode } from 'react';
 import { dayRange, dayShort } from '../lib/format';
 import { PRESETS, usableDistance, usableMinutes, type Choices, type Preset, type Range } from '../lib/search';
@@ -255,31 +255,39 @@ function AtLeast({ choices, change }: { choices: Choices; change: Change }) {
 // As in the style sheet, where the filters move beside the list.
 const WIDE = '(min-width: 60rem)';
 
-/** What counts as meeting: when, how near, how long. Folded on a phone, where the summary says what is chosen. */
+/**
+ * What counts as meeting: when, how near, how long. Folded unless there is room and `unfold`; the summary says what is
+ * chosen.
+ */
 export function Filters({
   event,
   whole,
   range,
   choices,
   change,
+  withDays = true,
   withLength = false,
-  oneDay = false,
+  unfold = false,
 }: {
   event: Day[];
   whole: Range | null;
   range: Range | null;
   choices: Choices;
   change: Change;
+  /** Whether the days are chosen here. */
+  withDays?: boolean;
   /** Whether short meetings can be left out. */
   withLength?: boolean;
-  oneDay?: boolean;
+  /** Whether to begin unfolded where the screen is wide. */
+  unfold?: boolean;
 }) {
-  const [open, setOpen] = useState(() => window.matchMedia(WIDE).matches);
+  const [open, setOpen] = useState(() => unfold && window.matchMedia(WIDE).matches);
   const chosen = [
-    range ? dayRange(range.from, range.to) : text.filter.days,
-    choices.preset === 'exact'
-      ? text.filter.explained(choices.meeting.distance, choices.meeting.minutes)
-      : text.filter.presets[choices.preset],
+    ...(withDays && range ? [dayRange(range.from, range.to)] : []),
+    ...(choices.preset === 'exact' ? [] : [text.filter.presets[choices.preset]]),
+    ...(withDays && choices.preset !== 'exact'
+      ? []
+      : [text.filter.explained(choices.meeting.distance, choices.meeting.minutes)]),
   ];
   return (
     <details
@@ -295,19 +303,21 @@ export function Filters({
           <span className="filters-title">{text.filter.title}</span>
           <span className="filters-chosen">{chosen.join(' · ')}</span>
         </span>
+        <ChevronDown className="filters-fold" aria-hidden="true" />
       </summary>
       <div className="filters-body">
-        <DayChips
-          // The date inputs begin anew when the days are known.
-          key={whole ? 'known' : 'unknown'}
-          event={event}
-          range={choices.range}
-          whole={whole}
-          oneDay={oneDay}
-          onRange={(newRange) => {
-            change({ range: newRange });
-          }}
-        />
+        {withDays && (
+          <DayChips
+            // The date inputs begin anew when the days are known.
+            key={whole ? 'known' : 'unknown'}
+            event={event}
+            range={choices.range}
+            whole={whole}
+            onRange={(newRange) => {
+              change({ range: newRange });
+            }}
+          />
+        )}
         <Nearness choices={choices} change={change} />
         {withLength && <AtLeast choices={choices} change={change} />}
       </div>

@@ -5,7 +5,7 @@ import { connectionsQuery, encountersQuery, personQuery, trackQuery } from '../a
 import type { Encounter, Person } from '../api/schema';
 import { Avatar } from '../components/Avatar';
 import { DayPlayer } from '../components/DayPlayer';
-import { Filters } from '../components/Filters';
+import { DayChips, Filters } from '../components/Filters';
 import { Heading } from '../components/Heading';
 import { LazyMap } from '../components/LazyMap';
 import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
@@ -264,14 +264,17 @@ export function DayPage() {
         </EmptyState>
       ) : (
         <>
-          <Filters
+          <DayChips
             oneDay
+            key={whole ? 'known' : 'unknown'}
             event={event}
+            range={choices.range}
             whole={whole}
-            range={day !== undefined ? { from: day, to: day } : null}
-            choices={choices}
-            change={change}
+            onRange={(next) => {
+              change({ range: next });
+            }}
           />
+          <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
           {person.data && day !== undefined ? (
             <DayView key={`${id} ${day} ${choices.zone}`} person={person.data} day={day} choices={choices} />
           ) : (

@@ -230,6 +230,8 @@ export function PairPage() {
   const [choices] = useChoices();
   const a = useQuery(personQuery(id));
   const b = useQuery(personQuery(otherId));
+  const namesakes = a.data?.first_name === b.data?.first_name;
+  const called = (person: Person) => (namesakes ? fullName(person) : person.first_name);
   const failed = [a, b].find((query) => query.data === undefined && (query.error ?? query.fetchStatus === 'paused'));
   if (failed) {
     return (
@@ -255,8 +257,8 @@ export function PairPage() {
             )}
           </Heading>
           <p className="pair-links">
-            {a.data && <Link to={withChoices(`/people/${id}`, choices)}>{text.pair.swap(a.data.first_name)}</Link>}
-            {b.data && <Link to={withChoices(`/people/${otherId}`, choices)}>{text.pair.swap(b.data.first_name)}</Link>}
+            {a.data && <Link to={withChoices(`/people/${id}`, choices)}>{text.person.title(called(a.data))}</Link>}
+            {b.data && <Link to={withChoices(`/people/${otherId}`, choices)}>{text.person.title(called(b.data))}</Link>}
           </p>
         </div>
       </header>

@@ -157,7 +157,6 @@ function Meetings({ id, person }: { id: string; person: Person }) {
   return (
     <div className="person-body">
       <aside className="person-side">
-        <Filters withLength event={event} whole={whole} range={range} choices={choices} change={change} />
         <div className="card constellation-card">
           {strongest ? (
             <Constellation person={person} connections={items} toPair={toPair} />
@@ -165,6 +164,7 @@ function Meetings({ id, person }: { id: string; person: Person }) {
             <div className="constellation" aria-hidden="true" />
           )}
         </div>
+        <Filters withLength unfold event={event} whole={whole} range={range} choices={choices} change={change} />
       </aside>
       <section className={connections.isPlaceholderData ? 'person-list stale' : 'person-list'}>
         <p className="summary" role="status">
