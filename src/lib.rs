@@ -1,2 +1,36 @@
 //! UdaConnect: whom did I meet, where, when and for how long?
+//!
+//! The map of the house, from the bottom up; imports point downward only, and roles never import each other.
+
+/// Persons, locations, ranges and what can be wrong with them: pure.
 pub mod domain;
+/// How locations get from a request to where they are safe.
+#[cfg(feature = "ingest")]
+pub mod ingest;
+/// What every role needs: log lines, the end of the process, probes and metrics. Imports nothing of ours.
+pub mod runtime;
+/// PostgreSQL: every line of SQL in the program.
+#[cfg(feature = "store")]
+pub mod store;
+/// What travels ↔ domain.
+#[cfg(feature = "wire")]
+pub mod wire;
+
+/// Role: REST.
+#[cfg(feature = "api")]
+pub mod api;
+/// Role: a demo event.
+#[cfg(feature = "seed")]
+pub mod demo;
+/// Role: asks a running role whether it is ready.
+#[cfg(feature = "healthcheck")]
+pub mod healthcheck;
+/// Role: the schema.
+#[cfg(feature = "migrate")]
+pub mod migrate;
+/// All serving roles in one process.
+#[cfg(feature = "standalone")]
+pub mod standalone;
+
+/// One subcommand a role.
+pub mod cli;

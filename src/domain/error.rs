@@ -19,7 +19,7 @@ impl FieldError {
 }
 
 /// Why something could not be done. Few kinds: each protocol maps every one of them once, exhaustively.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The caller sent something that can never work; every wrong field is listed.
     #[error("{}", Listed(.0))]
@@ -48,6 +48,14 @@ impl Error {
     /// An [`Error::Invalid`] about one field.
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, message)])
+    }
+
+    /// The fields that are wrong; an error that is about none becomes one about `whole`.
+    pub fn into_fields(self, whole: &str) -> Vec<FieldError> {
+        match self {
+            Self::Invalid(errors) => errors,
+            other => vec![FieldError::new(whole, other.to_string())],
+        }
     }
 }
 

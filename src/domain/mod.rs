@@ -3,6 +3,7 @@
 //! Pure: std, chrono, serde and one geodesy library; no I/O, no framework, no clock that is not handed in. A value of one
 //! of these types is valid; whoever holds one need not check again.
 
+mod cell;
 mod coordinate;
 mod error;
 mod location;
@@ -10,6 +11,7 @@ mod page;
 mod person;
 mod time;
 
+pub use cell::{Cell, CellRange, Extent, cell_of};
 pub use coordinate::Coordinate;
 pub use error::{Error, FieldError, Result};
 pub use location::{Location, LocationInput, NewLocation, Recorded};

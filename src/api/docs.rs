@@ -1,0 +1,57 @@
+//! The API's own description: OpenAPI from the code, and Swagger UI from the binary.
+
+use super::problem::{Problem, no_such_path};
+use super::{locations, persons, server};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use actix_web::{HttpRequest, HttpResponse, web};
+use std::sync::{Arc, LazyLock};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "UdaConnect",
+        description = "Whom did I meet, where, when and for how long? Times are UTC, coordinates WGS 84, distances metres and \
+            durations seconds. Errors are RFC 9457 problem details."
+    ),
+    tags(
+        (name = "persons", description = "Attendees"),
+        (name = "locations", description = "Where they were"),
+        (name = "service", description = "How this server is"),
+    ),
+    paths(
+        persons::create, persons::list, persons::get, persons::delete,
+        locations::record, locations::record_batch, locations::get, locations::delete, locations::of_person,
+        server::health,
+    )
+)]
+struct Document;
+
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| Document::openapi().to_pretty_json().expect("the document is made of texts and numbers"));
+
+/// The document that `/openapi.json` shows.
+pub async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
+}
+
+/// Swagger UI's files; everything else that is asked for and is nothing ends here, too.
+pub async fn swagger_ui(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> = LazyLock::new(|| {
+        Arc::new(utoipa_swagger_ui::Config::from("/openapi.json").try_it_out_enabled(true).validator_url("none"))
+    });
+    match utoipa_swagger_ui::serve(&path, CONFIG.clone()) {
+        Ok(Some(file)) => {
+            let tag = format!("\"{}-{}\"", env!("CARGO_PKG_VERSION"), file.bytes.len());
+            if request.headers().get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes()) {
+                return Ok(HttpResponse::NotModified().finish());
+            }
+            Ok(HttpResponse::Ok()
+                .content_type(file.content_type)
+                .insert_header((CACHE_CONTROL, "no-cache"))
+                .insert_header((ETAG, tag))
+                .body(file.bytes.into_owned()))
+        }
+        Ok(None) | Err(_) => no_such_path(request).await,
+    }
+}

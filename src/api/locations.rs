@@ -1,0 +1,231 @@
+use super::extract::{self, Kind, Query, path_id, path_person};
+use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
+use super::persons::MAX_BODY;
+use super::problem::{Problem, ProblemJson};
+use super::server::{Service, page};
+use super::{Answer, cursor};
+use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
+use crate::ingest::MAX_REQUEST;
+use crate::store::LocationPosition;
+use crate::wire::read_location;
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// The largest body of a batch, bytes: 10,000 locations with room for spaces.
+const MAX_BATCH_BODY: usize = 8 << 20;
+const DEFAULT_PAGE: usize = 1_000;
+const MAX_PAGE: usize = 10_000;
+
+/// Record a location
+///
+/// Answers when the location is stored. The same person, time and place sent again is stored once; the answer is the same.
+#[utoipa::path(
+    post,
+    path = "/api/locations",
+    tag = "locations",
+    request_body = NewLocationJson,
+    responses(
+        (status = 201, description = "The location, with an id", body = LocationJson,
+            headers(("Location" = String, description = "The location's path"))),
+        (status = 400, description = "What was sent is not a location", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this person_id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds to wait"))),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+    let body = extract::json(&request, payload, MAX_BODY).await?;
+    let new = checked(body, "body", &service).map_err(Error::Invalid)?;
+    let recorded = service.sink.record(vec![new.clone()]).await?.into_iter().next();
+    let location = match recorded {
+        Some(Recorded::Stored { id }) => stored(id, new),
+        // As it was stored the first time, whose accuracy may have been another.
+        Some(Recorded::Duplicate { id }) => service.store.location(id).await?,
+        Some(Recorded::UnknownPerson) => return Err(unknown_person(&new)),
+        None => return Err(Error::Internal("no outcome for a location".to_owned()).into()),
+    };
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, format!("/api/locations/{}", location.id)))
+        .json(LocationJson::from(location)))
+}
+
+/// Record many locations
+///
+/// Takes a JSON array, or one JSON object a line (`application/x-ndjson`), of at most 10,000. Good ones are stored even when
+/// others are refused; the answer tells what became of each, when all that are good are stored.
+#[utoipa::path(
+    post,
+    path = "/api/locations/batch",
+    tag = "locations",
+    request_body(content((Vec<NewLocationJson> = "application/json"), (String = "application/x-ndjson"))),
+    responses(
+        (status = 200, description = "What became of each", body = BatchOutcome),
+        (status = 400, description = "What was sent is not a list", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 413, description = "More than 10,000 locations, or the body is too large", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is neither JSON nor lines of JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds to wait"))),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+    let kind = extract::kind(&request, &[Kind::Json, Kind::JsonLines])?;
+    let body = extract::body(&request, payload, MAX_BATCH_BODY).await?;
+    let items = match kind {
+        Kind::Json => match extract::parse(&body)? {
+            Value::Array(items) => items.into_iter().map(Ok).collect(),
+            _ => return Err(Error::invalid("body", "must be a JSON array of locations").into()),
+        },
+        Kind::JsonLines => lines(&body),
+    };
+    if items.len() > MAX_REQUEST as usize {
+        return Err(Problem::field(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body",
+            format!("must have at most {MAX_REQUEST} locations; got {}; send several batches", items.len()),
+        ));
+    }
+    let checked: Vec<Result<NewLocation, Vec<FieldError>>> =
+        items.into_iter().map(|item| item.and_then(|value| checked(value, "item", &service))).collect();
+    let good: Vec<NewLocation> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
+    let mut recorded = service.sink.record(good).await?.into_iter();
+
+    let mut outcome = BatchOutcome { stored: 0, duplicates: 0, refused: 0, items: Vec::with_capacity(checked.len()) };
+    for (index, item) in checked.into_iter().enumerate() {
+        let (status, id, errors) = match item {
+            Err(errors) => (ItemStatus::Refused, None, errors),
+            Ok(location) => match recorded.next() {
+                Some(Recorded::Stored { id }) => (ItemStatus::Stored, Some(id), Vec::new()),
+                Some(Recorded::Duplicate { id }) => (ItemStatus::Duplicate, Some(id), Vec::new()),
+                Some(Recorded::UnknownPerson) => (ItemStatus::Refused, None, vec![nobody(&location)]),
+                None => return Err(Error::Internal("no outcome for a location of a batch".to_owned()).into()),
+            },
+        };
+        match status {
+            ItemStatus::Stored => outcome.stored += 1,
+            ItemStatus::Duplicate => outcome.duplicates += 1,
+            ItemStatus::Refused => outcome.refused += 1,
+        }
+        outcome.items.push(ItemOutcome { index, status, id, errors: errors.into_iter().map(Into::into).collect() });
+    }
+    Ok(HttpResponse::Ok().json(outcome))
+}
+
+/// One location
+#[utoipa::path(
+    get,
+    path = "/api/locations/{id}",
+    tag = "locations",
+    params(("id" = i64, Path, description = "The location's id", minimum = 1)),
+    responses(
+        (status = 200, description = "The location", body = LocationJson),
+        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "No location has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let location = service.store.location(path_id(&request, "id")?).await?;
+    Ok(HttpResponse::Ok().json(LocationJson::from(location)))
+}
+
+/// Delete a location
+#[utoipa::path(
+    delete,
+    path = "/api/locations/{id}",
+    tag = "locations",
+    params(("id" = i64, Path, description = "The location's id", minimum = 1)),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "No location has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    service.store.delete_location(path_id(&request, "id")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A person's locations, oldest first
+#[utoipa::path(
+    get,
+    path = "/api/persons/{id}/locations",
+    tag = "locations",
+    params(
+        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("start_date" = Option<String>, Query, description = "From this time or the beginning of this day (UTC) on", example = "2026-06-02"),
+        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day (UTC)", example = "2026-06-02"),
+        ("limit" = Option<u32>, Query, description = "The most locations in this page; 1000 when absent", minimum = 1, maximum = 10000),
+        ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
+    ),
+    responses(
+        (status = 200, description = "Locations", body = [LocationJson],
+            headers(("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"))),
+        (status = 400, description = "A parameter is wrong", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let person = path_person(&request, "id")?;
+    let query = Query::of(&request, &["start_date", "end_date", "limit", "cursor"])?;
+    let range = TimeRange::parse(query.get("start_date"), query.get("end_date"))?;
+    let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
+    let [from, to] = [range.from(), range.to()].map(|time| time.timestamp_micros().to_string());
+    let question = cursor::Question::new("locations", &[&person.to_string(), &from, &to]);
+    let after = match query.get("cursor") {
+        Some(text) => {
+            let [micros, id] = cursor::read(question, text)?;
+            let creation_time = DateTime::<Utc>::from_timestamp_micros(micros)
+                .ok_or_else(|| Error::invalid("cursor", "is not a cursor of this list"))?;
+            Some(LocationPosition { creation_time, id })
+        }
+        None => None,
+    };
+    let locations = service.store.locations(person, range, after, limit).await?;
+    let next = locations.next.map(|next| cursor::write(question, &[next.creation_time.timestamp_micros(), next.id]));
+    Ok(page(&request, locations.items.into_iter().map(LocationJson::from), next))
+}
+
+fn checked(value: Value, whole: &str, service: &Service) -> Result<NewLocation, Vec<FieldError>> {
+    read_location(value, whole, Utc::now(), service.max_ahead)
+}
+
+/// One value a line. A line that cannot be read is refused by itself; empty ones are skipped.
+fn lines(body: &[u8]) -> Vec<Result<Value, Vec<FieldError>>> {
+    body.split(|&byte| byte == b'\n')
+        .enumerate()
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+        .map(|(i, line)| {
+            serde_json::from_slice(line).map_err(|error| {
+                vec![FieldError::new("item", format!("line {} of the body is not valid JSON: {error}", i + 1))]
+            })
+        })
+        .collect()
+}
+
+fn stored(id: i64, new: NewLocation) -> Location {
+    Location {
+        id,
+        person_id: new.person_id(),
+        coordinate: new.coordinate(),
+        creation_time: new.creation_time(),
+        accuracy_m: new.accuracy_m(),
+    }
+}
+
+fn nobody(location: &NewLocation) -> FieldError {
+    FieldError::new("person_id", format!("nobody has the id {}; add the person first", location.person_id()))
+}
+
+fn unknown_person(location: &NewLocation) -> Problem {
+    let error = nobody(location);
+    Problem::field(StatusCode::NOT_FOUND, &error.field, error.message)
+}

@@ -1,0 +1,52 @@
+//! REST: routes, JSON shapes and problem details. The only place that knows HTTP statuses.
+
+mod cursor;
+mod docs;
+mod extract;
+mod json;
+mod locations;
+mod persons;
+mod problem;
+mod server;
+
+pub use server::{ApiArgs, serve};
+
+use crate::domain::Error;
+use crate::ingest::{BatchWriter, WriterArgs};
+use crate::runtime::{ListenAddr, bind};
+use crate::store::{DatabaseArgs, Store};
+use tokio_util::sync::CancellationToken;
+
+/// Serve the REST API, its documentation and its probes
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30001")]
+    listen_addr: ListenAddr,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    ingest: WriterArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Runs the role until the token is cancelled and what is in flight is done.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let store = Store::new(&args.database, "serve-api")?;
+    store.check_at_start().await?;
+    let (sink, writers) = BatchWriter::start(&store, &args.ingest);
+    serve(listener, args.api, store, sink, shutdown).await?;
+    writers.drained().await;
+    Ok(())
+}
+
+/// What a handler returns.
+type Answer = Result<actix_web::HttpResponse, problem::Problem>;
+
+impl From<Error> for problem::Problem {
+    fn from(error: Error) -> Self {
+        problem::of(error)
+    }
+}

@@ -1,0 +1,126 @@
+use super::extract::{self, Query, path_person};
+use super::json::{NewPerson as NewPersonJson, PersonJson};
+use super::problem::ProblemJson;
+use super::server::{Service, page};
+use super::{Answer, cursor};
+use crate::domain::{Error, FieldError, NewPerson, PersonId};
+use crate::wire::Fields;
+use actix_web::http::header::LOCATION;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+/// The largest body of a single person or location, bytes.
+pub const MAX_BODY: usize = 64 << 10;
+const MAX_PAGE: usize = 1_000;
+/// The longest text to search for, characters; a person has 600 at the most.
+const MAX_QUERY: usize = 200;
+
+/// Add a person
+#[utoipa::path(
+    post,
+    path = "/api/persons",
+    tag = "persons",
+    request_body = NewPersonJson,
+    responses(
+        (status = 201, description = "The person, with an id", body = PersonJson,
+            headers(("Location" = String, description = "The person's path"))),
+        (status = 400, description = "What was sent is not a person", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+    let body = extract::json(&request, payload, MAX_BODY).await?;
+    // `id` may be there, as in an answer that is sent back; the store gives ids.
+    let mut fields =
+        Fields::of(body, "body", &["id", "first_name", "last_name", "company_name"]).map_err(Error::Invalid)?;
+    let names = (fields.text("first_name"), fields.text("last_name"), fields.text("company_name"));
+    // What can be read is checked even if the rest cannot: one answer names everything.
+    let text = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
+    let person = NewPerson::new(&text(&names.0), &text(&names.1), &text(&names.2))
+        .map_err(|error| error.into_fields("body").into_iter().for_each(|error| fields.push(error)))
+        .ok();
+    let person = fields.finish(person).map_err(Error::Invalid)?;
+    let person = service.store.create_person(&person).await?;
+    Ok(HttpResponse::Created()
+        .insert_header((LOCATION, format!("/api/persons/{}", person.id)))
+        .json(PersonJson::from(person)))
+}
+
+/// List persons, by id
+///
+/// The `Link` header holds the address of the next page while there is one. Pages neither repeat nor skip a person when
+/// others are added between them.
+#[utoipa::path(
+    get,
+    path = "/api/persons",
+    tag = "persons",
+    params(
+        ("q" = Option<String>, Query, description = "Words that must each occur in a name or the company, in any case", max_length = 200),
+        ("limit" = Option<u32>, Query, description = "The most persons in this page; 1000 when absent", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
+    ),
+    responses(
+        (status = 200, description = "Persons", body = [PersonJson],
+            headers(("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"))),
+        (status = 400, description = "A parameter is wrong", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let query = Query::of(&request, &["q", "limit", "cursor"])?;
+    let limit = query.limit(MAX_PAGE, MAX_PAGE)?;
+    let words = query.get("q").unwrap_or_default();
+    let chars = words.chars().count();
+    if chars > MAX_QUERY || words.contains('\0') {
+        let message = format!("must have at most {MAX_QUERY} characters, none of them NUL; got {chars} characters");
+        return Err(Error::from(FieldError::new("q", message)).into());
+    }
+    let question = cursor::Question::new("persons", &[words]);
+    let after = match query.get("cursor") {
+        Some(text) => {
+            let [id] = cursor::read(question, text)?;
+            Some(PersonId::new(id, "cursor").map_err(Error::from)?)
+        }
+        None => None,
+    };
+    let persons = service.store.persons(words, after, limit).await?;
+    let next = persons.next.map(|id| cursor::write(question, &[id.get()]));
+    Ok(page(&request, persons.items.into_iter().map(PersonJson::from), next))
+}
+
+/// One person
+#[utoipa::path(
+    get,
+    path = "/api/persons/{id}",
+    tag = "persons",
+    params(("id" = i64, Path, description = "The person's id", minimum = 1)),
+    responses(
+        (status = 200, description = "The person", body = PersonJson),
+        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let person = service.store.person(path_person(&request, "id")?).await?;
+    Ok(HttpResponse::Ok().json(PersonJson::from(person)))
+}
+
+/// Erase a person and every location of theirs
+#[utoipa::path(
+    delete,
+    path = "/api/persons/{id}",
+    tag = "persons",
+    params(("id" = i64, Path, description = "The person's id", minimum = 1)),
+    responses(
+        (status = 204, description = "Erased"),
+        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    service.store.delete_person(path_person(&request, "id")?).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,193 @@
+//! The server: which path goes where, and what goes around every request.
+
+use super::{docs, locations, persons, problem};
+use crate::ingest::BatchWriter;
+use crate::runtime::probes::{self, Probes};
+use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
+use crate::store::Store;
+use actix_cors::Cors;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, LINK, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, Route, web};
+use chrono::TimeDelta;
+use serde::Serialize;
+use std::net::TcpListener;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How the API behaves, wherever it runs.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "REST API")]
+pub struct ApiArgs {
+    /// Origins whose pages may call this API, comma-separated, or * for all
+    #[arg(long, env, value_name = "ORIGINS", default_value = "*", value_delimiter = ',', value_parser = origin)]
+    cors_allowed_origins: Vec<String>,
+    /// How long a request may take before it is answered with 503
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..DRAIN_SECONDS))]
+    request_timeout: u64,
+    /// How far a location's time may be ahead of this server's clock
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(0..=86_400))]
+    max_clock_skew: i64,
+    /// Threads that handle requests; 0 for one per processor
+    #[arg(long, env, value_name = "N", default_value_t = 0)]
+    http_workers: usize,
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim().trim_end_matches('/');
+    let is_origin =
+        url::Url::parse(text).is_ok_and(|url| url.host().is_some() && url.path() == "/" && url.query().is_none());
+    if text == "*" || is_origin {
+        Ok(text.to_owned())
+    } else {
+        Err("must be * or origins such as https://app.example.org".to_owned())
+    }
+}
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub store: Store,
+    pub sink: BatchWriter,
+    /// How far a location's time may be ahead of this server's clock.
+    pub max_ahead: TimeDelta,
+}
+
+/// Serves until the token is cancelled and requests in flight are answered.
+pub async fn serve(
+    listener: TcpListener,
+    args: ApiArgs,
+    store: Store,
+    sink: BatchWriter,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let address = listener.local_addr()?;
+    let service = Service { store, sink, max_ahead: TimeDelta::seconds(args.max_clock_skew) };
+    let (asked, measured) = (service.store.clone(), service.clone());
+    let probes = Probes::new(shutdown.clone())
+        .dependency("postgres", move || {
+            let store = asked.clone();
+            async move { store.ready().await.map_err(|error| error.to_string()) }
+        })
+        .gauges(move || {
+            measured.store.measure();
+            measured.sink.measure();
+        });
+    let token = shutdown.clone();
+    let timeout = args.request_timeout;
+    let workers = match args.http_workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(service.clone()))
+            .app_data(web::Data::new(token.clone()))
+            .wrap(from_fn(move |request, next| time_limit(timeout, request, next)))
+            .wrap(Compress::default())
+            .wrap(cors(&args.cors_allowed_origins))
+            .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
+            .wrap(from_fn(close_when_draining))
+            .wrap(from_fn(observe))
+            .configure(probes::routes(probes.clone()))
+            .configure(routes)
+    })
+    .workers(workers)
+    .disable_signals()
+    .shutdown_timeout(DRAIN_SECONDS)
+    .listen(listener)?
+    .run();
+    tracing::info!(%address, "serving the API");
+    run_until(server, shutdown).await
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(path(
+            "/api/persons",
+            "GET, HEAD, POST",
+            [web::get().to(persons::list), web::head().to(persons::list), web::post().to(persons::create)],
+        ))
+        .service(path(
+            "/api/persons/{id}",
+            "GET, HEAD, DELETE",
+            [web::get().to(persons::get), web::head().to(persons::get), web::delete().to(persons::delete)],
+        ))
+        .service(path(
+            "/api/persons/{id}/locations",
+            "GET, HEAD",
+            [web::get().to(locations::of_person), web::head().to(locations::of_person)],
+        ))
+        .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
+        .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
+        .service(path(
+            "/api/locations/{id}",
+            "GET, HEAD, DELETE",
+            [web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
+        ))
+        .service(path("/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
+        .service(path("/api/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
+        .service(path("/openapi.json", "GET, HEAD", [web::get().to(docs::openapi), web::head().to(docs::openapi)]))
+        .route("/{file:[^/]*}", web::get().to(docs::swagger_ui))
+        .default_service(web::to(problem::no_such_path));
+}
+
+/// A path, the methods it takes, and what it says to others.
+fn path<const N: usize>(pattern: &str, allow: &'static str, routes: [Route; N]) -> Resource {
+    let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
+    resource.default_service(web::to(move |request: HttpRequest| async move {
+        Err::<HttpResponse, _>(problem::wrong_method(request.method(), allow))
+    }))
+}
+
+/// Whether the API is up, as the proof of concept answered it
+#[utoipa::path(get, path = "/api/health", tag = "service", responses((status = 200, description = "It is", body = String, example = json!("healthy"))))]
+pub async fn health() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json("healthy")
+}
+
+/// A page of a list, with a link to the next one.
+pub(super) fn page<T: Serialize>(
+    request: &HttpRequest,
+    items: impl Iterator<Item = T>,
+    next: Option<String>,
+) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    if let Some(cursor) = next {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(
+            url::form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _)| name != "cursor"),
+        );
+        query.append_pair("cursor", &cursor);
+        response.insert_header((LINK, format!("<{}?{}>; rel=\"next\"", request.path(), query.finish())));
+    }
+    response.json(items.collect::<Vec<_>>())
+}
+
+fn cors(origins: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "DELETE"])
+        .allow_any_header()
+        .expose_headers([LINK, LOCATION, RETRY_AFTER, ETAG])
+        // A page of another origin is kept from reading the answer by its browser; everybody else need not be.
+        .block_on_origin_mismatch(false)
+        .max_age(3_600);
+    if origins.iter().any(|origin| origin == "*") {
+        cors.allow_any_origin().send_wildcard()
+    } else {
+        origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+    }
+}
+
+async fn time_limit(
+    seconds: u64,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    match tokio::time::timeout(Duration::from_secs(seconds), next.call(request)).await {
+        Ok(done) => done,
+        Err(_) => Err(problem::too_slow(seconds).into()),
+    }
+}

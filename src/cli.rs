@@ -1,0 +1,98 @@
+//! The command line: one subcommand a role, each with arguments of its own.
+
+use crate::runtime::{shutdown, telemetry};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// UdaConnect tells conference attendees whom they met, where, when and for how long.
+///
+/// Every option can also be given by the environment variable named beside it.
+#[derive(Debug, Parser)]
+#[command(name = "udaconnect", version, max_term_width = 120, arg_required_else_help = true, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    role: Role,
+    #[command(flatten)]
+    log: telemetry::LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    #[cfg(feature = "api")]
+    ServeApi(crate::api::Args),
+    #[cfg(feature = "standalone")]
+    Standalone(crate::standalone::Args),
+    #[cfg(feature = "migrate")]
+    Migrate(crate::migrate::Args),
+    #[cfg(feature = "seed")]
+    Seed(crate::demo::seed::Args),
+    #[cfg(feature = "healthcheck")]
+    Healthcheck(crate::healthcheck::Args),
+}
+
+impl Cli {
+    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do.
+    pub fn run(self) -> ExitCode {
+        if let Err(error) = telemetry::init(&self.log) {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+        let ended =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
+                |runtime| {
+                    let ended = runtime.block_on(self.role.run());
+                    // Whatever still runs on a blocking thread must not hold the process.
+                    runtime.shutdown_background();
+                    ended
+                },
+            );
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Role {
+    async fn run(self) -> anyhow::Result<()> {
+        let shutdown = shutdown::on_signal()?;
+        match self {
+            #[cfg(feature = "api")]
+            Self::ServeApi(args) => crate::api::run(args, shutdown).await,
+            #[cfg(feature = "standalone")]
+            Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
+            #[cfg(feature = "migrate")]
+            Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
+            #[cfg(feature = "seed")]
+            Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            #[cfg(feature = "healthcheck")]
+            Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
+            #[cfg(not(any(
+                feature = "api",
+                feature = "standalone",
+                feature = "migrate",
+                feature = "seed",
+                feature = "healthcheck"
+            )))]
+            _ => {
+                let _ = shutdown;
+                unreachable!("a build without roles has no subcommand")
+            }
+        }
+    }
+}
+
+/// Runs a task that has nothing to drain: a signal ends it between two steps.
+#[allow(dead_code)] // not every build has such a role
+async fn until(
+    shutdown: shutdown::CancellationToken,
+    task: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        done = task => done,
+        () = shutdown.cancelled() => anyhow::bail!("stopped by a signal; what was done is kept, run it again to go on"),
+    }
+}

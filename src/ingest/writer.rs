@@ -1,0 +1,168 @@
+//! Group commit: whatever waits while a batch is being stored makes up the next batch.
+
+use crate::domain::{Error, NewLocation, Recorded, Result};
+use crate::store::Store;
+use metrics::{counter, gauge, histogram};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+/// The most locations that one request may bring, and so the least that must find room.
+pub const MAX_REQUEST: u32 = 10_000;
+
+/// How much is taken in and how it is stored.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Ingest")]
+pub struct WriterArgs {
+    /// Locations that may wait to be stored; beyond this callers are told to come back later
+    #[arg(long, env, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(MAX_REQUEST as i64..=10_000_000))]
+    ingest_queue: u32,
+    /// The most locations in one transaction
+    #[arg(long, env, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    ingest_batch: u32,
+    /// Transactions under way at once, a database connection each
+    #[arg(long, env, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
+    ingest_writers: u32,
+}
+
+/// Hands locations to a few writers, each of which stores all that waits in one transaction.
+///
+/// Cheap to clone. No timer: an idle writer takes a single location at once, and under load batches grow by themselves.
+#[derive(Clone)]
+pub struct BatchWriter {
+    queue: mpsc::UnboundedSender<Job>,
+    room: Arc<Semaphore>,
+    capacity: u32,
+}
+
+struct Job {
+    locations: Vec<NewLocation>,
+    answer: oneshot::Sender<Result<Vec<Recorded>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The writers' tasks; ends when every [`BatchWriter`] is dropped and all that was taken is stored or refused.
+pub struct Writers(JoinSet<()>);
+
+impl Writers {
+    pub async fn drained(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+impl BatchWriter {
+    /// Starts the writers in the current runtime.
+    pub fn start(store: &Store, args: &WriterArgs) -> (Self, Writers) {
+        // Unbounded in requests, bounded in locations by `room`.
+        let (queue, jobs) = mpsc::unbounded_channel();
+        let jobs = Arc::new(Mutex::new(jobs));
+        let mut writers = JoinSet::new();
+        for _ in 0..args.ingest_writers {
+            writers.spawn(write(store.clone(), jobs.clone(), args.ingest_batch as usize));
+        }
+        let room = Arc::new(Semaphore::new(args.ingest_queue as usize));
+        (Self { queue, room, capacity: args.ingest_queue }, Writers(writers))
+    }
+
+    /// Stores locations and tells of each, in order, what became of it; returns after commit.
+    ///
+    /// [`Error::Overloaded`] when there is no room for all of them; then none was taken. On any other error none was stored,
+    /// or (the connection broke during commit) nobody knows: sending the same again is safe, since what is stored already
+    /// is a [`Recorded::Duplicate`].
+    pub async fn record(&self, locations: Vec<NewLocation>) -> Result<Vec<Recorded>> {
+        if locations.is_empty() {
+            return Ok(Vec::new());
+        }
+        let count = u32::try_from(locations.len()).map_err(|_| Error::Overloaded)?;
+        counter!("udaconnect_ingest_received_total").increment(count.into());
+        let Ok(room) = self.room.clone().try_acquire_many_owned(count) else {
+            counter!("udaconnect_ingest_refused_total", "reason" => "overloaded").increment(count.into());
+            return Err(Error::Overloaded);
+        };
+        let (answer, answered) = oneshot::channel();
+        let stopped = || Error::Internal("the writers have ended".to_owned());
+        self.queue.send(Job { locations, answer, _room: room }).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// How many locations wait, and how many may.
+    pub fn waiting(&self) -> (u32, u32) {
+        (self.capacity - self.room.available_permits() as u32, self.capacity)
+    }
+
+    /// Writes the gauges that `/metrics` shows.
+    pub fn measure(&self) {
+        let (waiting, capacity) = self.waiting();
+        gauge!("udaconnect_ingest_queue").set(waiting);
+        gauge!("udaconnect_ingest_queue_capacity").set(capacity);
+    }
+}
+
+async fn write(store: Store, jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>, most: usize) {
+    let mut jobs_of_batch = Vec::new();
+    loop {
+        {
+            // Whoever holds the lock waits for the first job; the other writers store meanwhile.
+            let mut jobs = jobs.lock().await;
+            let Some(first) = jobs.recv().await else { return };
+            let mut count = first.locations.len();
+            jobs_of_batch.push(first);
+            while count < most
+                && let Ok(job) = jobs.try_recv()
+            {
+                count += job.locations.len();
+                jobs_of_batch.push(job);
+            }
+        }
+        store_jobs(&store, std::mem::take(&mut jobs_of_batch)).await;
+    }
+}
+
+async fn store_jobs(store: &Store, jobs: Vec<Job>) {
+    let begin = Instant::now();
+    let batch: Vec<NewLocation> = jobs.iter().flat_map(|job| job.locations.iter().cloned()).collect();
+    histogram!("udaconnect_ingest_batch_locations").record(batch.len() as f64);
+    match store.record(&batch).await {
+        Ok(recorded) => {
+            histogram!("udaconnect_ingest_batch_seconds").record(begin.elapsed());
+            count(&recorded);
+            let mut recorded = recorded.into_iter();
+            for job in jobs {
+                let its_own = recorded.by_ref().take(job.locations.len()).collect();
+                // Whoever asked may have gone; the locations are stored all the same.
+                let _ = job.answer.send(Ok(its_own));
+            }
+        }
+        // Perhaps one of them alone is the trouble; the others must not suffer for it.
+        Err(Error::Internal(detail)) if jobs.len() > 1 => {
+            tracing::error!(detail, locations = batch.len(), "a batch could not be stored; trying each request alone");
+            for job in jobs {
+                let recorded = store.record(&job.locations).await;
+                if let Ok(recorded) = &recorded {
+                    count(recorded);
+                }
+                let _ = job.answer.send(recorded);
+            }
+        }
+        Err(error) => {
+            for job in jobs {
+                let _ = job.answer.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn count(recorded: &[Recorded]) {
+    let (mut stored, mut duplicates, mut unknown) = (0, 0, 0);
+    for recorded in recorded {
+        match recorded {
+            Recorded::Stored { .. } => stored += 1,
+            Recorded::Duplicate { .. } => duplicates += 1,
+            Recorded::UnknownPerson => unknown += 1,
+        }
+    }
+    counter!("udaconnect_ingest_stored_total").increment(stored);
+    counter!("udaconnect_ingest_duplicates_total").increment(duplicates);
+    counter!("udaconnect_ingest_refused_total", "reason" => "unknown person").increment(unknown);
+}

@@ -1,0 +1,101 @@
+//! `/livez`, `/readyz` and `/metrics`: the same for every role that speaks HTTP.
+
+use super::metrics;
+use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use actix_web::{HttpResponse, web};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long a dependency may take to say that it is well.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+type Gauges = Arc<dyn Fn() + Send + Sync>;
+
+/// What a role depends on, by name, and how to ask each whether it is well.
+#[derive(Clone, Default)]
+pub struct Probes {
+    checks: Vec<(&'static str, Check)>,
+    gauges: Vec<Gauges>,
+    draining: CancellationToken,
+}
+
+impl Probes {
+    /// `draining` is cancelled when the role is about to end: it is not ready from then on.
+    pub fn new(draining: CancellationToken) -> Self {
+        Self { draining, ..Self::default() }
+    }
+
+    /// Adds a dependency. The error is a sentence for operators; it is shown to whoever may ask, so it must hold no secret.
+    pub fn dependency<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.push((name, Arc::new(move || check().boxed())));
+        self
+    }
+
+    /// Adds what is to be measured whenever somebody reads `/metrics`.
+    pub fn gauges(mut self, measure: impl Fn() + Send + Sync + 'static) -> Self {
+        self.gauges.push(Arc::new(measure));
+        self
+    }
+
+    /// Whether every dependency is well, and what each said: `"ok"` or what is wrong.
+    async fn ask(&self) -> (bool, Map<String, Value>) {
+        let answers = join_all(self.checks.iter().map(|(name, check)| async move {
+            let answer = tokio::time::timeout(PATIENCE, check()).await;
+            (*name, answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))))
+        }))
+        .await;
+        let ready = answers.iter().all(|(_, answer)| answer.is_ok());
+        let said = |answer: Result<(), String>| answer.map_or_else(Value::String, |()| "ok".into());
+        (ready, answers.into_iter().map(|(name, answer)| (name.to_owned(), said(answer))).collect())
+    }
+}
+
+/// Adds the three paths to a server.
+pub fn routes(probes: Probes) -> impl FnOnce(&mut web::ServiceConfig) {
+    let recorder = metrics::recorder();
+    move |config| {
+        config
+            .app_data(web::Data::new(probes))
+            .app_data(web::Data::new(recorder))
+            .route("/livez", web::get().to(livez))
+            .route("/readyz", web::get().to(readyz))
+            .route("/metrics", web::get().to(render));
+    }
+}
+
+/// The process runs; asks nobody.
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(json!({"status": "alive"}))
+}
+
+/// 200 while every dependency is well and the process is not about to end, else 503; each is named.
+async fn readyz(probes: web::Data<Probes>) -> HttpResponse {
+    let (well, checks) = probes.ask().await;
+    let (mut response, status) = if probes.draining.is_cancelled() {
+        (HttpResponse::ServiceUnavailable(), "draining")
+    } else if well {
+        (HttpResponse::Ok(), "ready")
+    } else {
+        (HttpResponse::ServiceUnavailable(), "not ready")
+    };
+    if status != "ready" {
+        response.insert_header((RETRY_AFTER, "1"));
+    }
+    response.insert_header((CACHE_CONTROL, "no-store")).json(json!({"status": status, "checks": checks}))
+}
+
+async fn render(
+    probes: web::Data<Probes>,
+    recorder: web::Data<metrics_exporter_prometheus::PrometheusHandle>,
+) -> HttpResponse {
+    probes.gauges.iter().for_each(|measure| measure());
+    recorder.run_upkeep();
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(recorder.render())
+}

@@ -1,0 +1,245 @@
+//! How to reach PostgreSQL, and what must be there.
+
+use super::error::{POSTGRES, unavailable};
+use crate::domain::{Error, Result};
+use diesel::ConnectionError;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures_util::FutureExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+
+/// Where the database is and how it is used.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseArgs {
+    /// PostgreSQL with PostGIS, e.g. postgres://udaconnect@localhost/udaconnect
+    #[arg(long, env, value_name = "URL", hide_env_values = true, required = true)]
+    database_url: Option<DatabaseUrl>,
+    /// File that holds the password, if the URL has none (a mounted secret)
+    #[arg(long, env, value_name = "FILE")]
+    database_password_file: Option<PathBuf>,
+    /// Connections kept open
+    #[arg(long, env, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    database_pool_size: u32,
+    /// How long to wait for a connection, new or pooled
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    database_connect_timeout: u64,
+    /// How long one statement may run
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    database_statement_timeout: u64,
+}
+
+/// A parsed `DATABASE_URL`. Its `Debug` shows no password.
+#[derive(Clone)]
+pub struct DatabaseUrl(tokio_postgres::Config);
+
+impl std::str::FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The text itself is not repeated: it may hold a password.
+        let config: tokio_postgres::Config = text.parse().map_err(|e: tokio_postgres::Error| {
+            let why = std::error::Error::source(&e).map(|s| format!(" ({s})")).unwrap_or_default();
+            format!("not a PostgreSQL URL such as postgres://user@host:5432/database{why}")
+        })?;
+        if config.get_hosts().is_empty() {
+            return Err("names no host; write postgres://user@host:5432/database".to_owned());
+        }
+        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
+            return Err(
+                "asks for sslmode=require, which this build cannot do; use a private network or a TLS proxy".into()
+            );
+        }
+        Ok(Self(config))
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&describe(&self.0))
+    }
+}
+
+fn describe(config: &tokio_postgres::Config) -> String {
+    use tokio_postgres::config::Host;
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "?".to_owned(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("?");
+    format!("{host}:{port}/{database} as {}", config.get_user().unwrap_or("?"))
+}
+
+/// The oldest servers that this program is tested with and written for.
+const OLDEST_POSTGRES: i32 = 140_000;
+const OLDEST_POSTGIS: (u32, u32) = (3, 0);
+
+/// Everything needed to open connections.
+#[derive(Clone)]
+pub(super) struct Connector {
+    config: tokio_postgres::Config,
+    pool_size: usize,
+    connect_timeout: Duration,
+    /// Where connections live: callers may run on runtimes of their own (actix-web has one a worker), whose end or load must
+    /// not touch a connection that others use.
+    runtime: tokio::runtime::Handle,
+}
+
+impl Connector {
+    pub(super) fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
+        let url = args.database_url.as_ref().ok_or_else(|| Error::invalid("DATABASE_URL", "must be given"))?;
+        let mut config = url.0.clone();
+        if let Some(path) = &args.database_password_file {
+            let password = std::fs::read_to_string(path).map_err(|e| {
+                Error::invalid("DATABASE_PASSWORD_FILE", format!("{} cannot be read: {e}", path.display()))
+            })?;
+            config.password(password.trim_end_matches(['\r', '\n']));
+        }
+        if config.get_application_name().is_none() {
+            config.application_name(format!("udaconnect {application}"));
+        }
+        let ours = format!(
+            "-c timezone=UTC -c statement_timeout={}s -c idle_in_transaction_session_timeout=60s -c jit=off",
+            args.database_statement_timeout
+        );
+        let options = match config.get_options() {
+            Some(theirs) => format!("{ours} {theirs}"),
+            None => ours,
+        };
+        config.options(options);
+        config.connect_timeout(Duration::from_secs(args.database_connect_timeout));
+        config.keepalives_idle(Duration::from_secs(30));
+        config.tcp_user_timeout(Duration::from_secs(30));
+        Ok(Self {
+            config,
+            pool_size: args.database_pool_size as usize,
+            connect_timeout: Duration::from_secs(args.database_connect_timeout),
+            runtime: tokio::runtime::Handle::current(),
+        })
+    }
+
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// One connection of its own, outside any pool. Errors say where it was tried and what to do.
+    pub(super) async fn connect(&self) -> Result<AsyncPgConnection> {
+        let config = self.config.clone();
+        let establishing = self.runtime.spawn(tokio::time::timeout(self.connect_timeout, establish(config)));
+        let established = establishing.await.map_err(|error| Error::Internal(error.to_string()))?;
+        match established {
+            Err(_) => {
+                Err(unavailable(format!("no answer from {} in {:?}", describe(&self.config), self.connect_timeout)))
+            }
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(Establish::Refused(error))) => Err(self.explain(&error)),
+            Ok(Err(Establish::Setup(error))) => Err(unavailable(error)),
+        }
+    }
+
+    /// What cannot get better by waiting is the operator's to mend (`Invalid`); the rest is `Unavailable`.
+    fn explain(&self, error: &tokio_postgres::Error) -> Error {
+        let place = describe(&self.config);
+        let text = match error.as_db_error() {
+            Some(db) => db.message().to_owned(),
+            None => {
+                let cause = std::error::Error::source(error).map(|s| format!(": {s}")).unwrap_or_default();
+                format!("{error}{cause}")
+            }
+        };
+        let advice = match error.code() {
+            Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                "check the user and the password in DATABASE_URL or DATABASE_PASSWORD_FILE"
+            }
+            Some(&SqlState::INVALID_CATALOG_NAME) => "create the database (createdb) or correct DATABASE_URL",
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "grant the user CONNECT on the database",
+            _ if error.to_string().contains("password missing") => {
+                "the server wants a password: put it in DATABASE_URL or DATABASE_PASSWORD_FILE"
+            }
+            _ => return unavailable(format!("cannot connect to {place}: {text}")),
+        };
+        Error::invalid("DATABASE_URL", format!("cannot connect to {place}: {text}; {advice}"))
+    }
+
+    pub(super) fn pool(self) -> Result<Pool<AsyncPgConnection>> {
+        let size = self.pool_size;
+        let connector = Arc::new(self);
+        let mut config = ManagerConfig::default();
+        // A closed connection is noticed without asking the server; asking before every use would double each round trip.
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(move |_| {
+            let connector = connector.clone();
+            async move { connector.connect().await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }
+                .boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), config);
+        Pool::builder(manager).max_size(size).build().map_err(|e| Error::Internal(e.to_string()))
+    }
+}
+
+async fn establish(config: tokio_postgres::Config) -> Result<AsyncPgConnection, Establish> {
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(Establish::Setup)
+}
+
+enum Establish {
+    Refused(tokio_postgres::Error),
+    Setup(ConnectionError),
+}
+
+/// A pooled connection, or why there is none in time.
+pub(super) async fn checkout(pool: &Pool<AsyncPgConnection>, wait: Duration) -> Result<Object<AsyncPgConnection>> {
+    match tokio::time::timeout(wait, pool.get()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(unavailable(error)),
+        Err(_) => Err(unavailable(format!("no free connection within {wait:?}"))),
+    }
+}
+
+/// Checks that server and extension are there and not too old; the error says what to install.
+pub(super) async fn check_versions(connection: &mut AsyncPgConnection) -> Result<()> {
+    use diesel::sql_types::{Integer, Nullable, Text};
+    use diesel_async::RunQueryDsl;
+
+    #[derive(diesel::QueryableByName)]
+    struct Versions {
+        #[diesel(sql_type = Integer)]
+        server: i32,
+        #[diesel(sql_type = Nullable<Text>)]
+        postgis: Option<String>,
+    }
+    let versions: Versions = diesel::sql_query(
+        "SELECT current_setting('server_version_num')::int AS server, (SELECT coalesce(installed_version, default_version) \
+         FROM pg_available_extensions WHERE name = 'postgis') AS postgis",
+    )
+    .get_result(connection)
+    .await
+    .map_err(super::error::from_diesel)?;
+    if versions.server < OLDEST_POSTGRES {
+        return Err(Error::invalid(
+            POSTGRES,
+            format!("PostgreSQL {} is too old; 14 or newer is needed", versions.server / 10_000),
+        ));
+    }
+    let Some(postgis) = versions.postgis else {
+        return Err(Error::invalid(
+            POSTGRES,
+            format!(
+                "PostGIS is not installed on the server; install it there (Debian: postgresql-{}-postgis-3)",
+                versions.server / 10_000
+            ),
+        ));
+    };
+    let mut numbers = postgis.split('.').map_while(|part| part.parse().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < OLDEST_POSTGIS {
+        return Err(Error::invalid(POSTGRES, format!("PostGIS {postgis} is too old; 3.0 or newer is needed")));
+    }
+    Ok(())
+}

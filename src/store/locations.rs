@@ -1,0 +1,375 @@
+use super::Store;
+use super::error::{from_diesel, lost_a_race};
+use super::schema::location;
+use super::statement::{Bind, Statement};
+use crate::domain::{Coordinate, Error, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange, cell_of};
+use chrono::{DateTime, Datelike, Months, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Date};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_geography::types::Point;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+/// WGS 84.
+const SRID: u32 = 4326;
+
+/// A location as a row.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = location)]
+pub(super) struct LocationRow {
+    id: i64,
+    person_id: i64,
+    creation_time: DateTime<Utc>,
+    coordinate: Point,
+    accuracy_m: Option<f64>,
+}
+
+impl LocationRow {
+    pub(super) fn into_domain(self) -> Result<Location> {
+        Ok(Location {
+            id: self.id,
+            person_id: PersonId::new(self.person_id, "person_id")?,
+            coordinate: coordinate(self.coordinate)?,
+            creation_time: self.creation_time,
+            accuracy_m: self.accuracy_m,
+        })
+    }
+}
+
+/// PostGIS takes (x, y) = (longitude, latitude): here, and nowhere else, the two change places.
+pub(super) fn point(coordinate: Coordinate) -> Point {
+    Point { x: coordinate.longitude(), y: coordinate.latitude(), srid: Some(SRID) }
+}
+
+pub(super) fn coordinate(point: Point) -> Result<Coordinate> {
+    Ok(Coordinate::new(point.y, point.x)?)
+}
+
+/// A place in the list of a person's locations: after this time and id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocationPosition {
+    pub creation_time: DateTime<Utc>,
+    pub id: i64,
+}
+
+/// What became of a batch whose single outcomes nobody needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// New rows.
+    pub stored: usize,
+    /// Locations that were stored before or came twice in the batch.
+    pub duplicates: usize,
+    /// Persons that do not exist; none of their locations was stored.
+    pub unknown: HashSet<i64>,
+}
+
+impl std::ops::AddAssign for Stored {
+    fn add_assign(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.duplicates += other.duplicates;
+        self.unknown.extend(other.unknown);
+    }
+}
+
+impl Store {
+    /// The location, or [`Error::NotFound`].
+    pub async fn location(&self, id: i64) -> Result<Location> {
+        location::table
+            .find(id)
+            .select(LocationRow::as_select())
+            .first(&mut self.connection().await?)
+            .await
+            .optional()
+            .map_err(from_diesel)?
+            .ok_or(Error::NotFound { what: "location", id })?
+            .into_domain()
+    }
+
+    /// Deletes one location, or [`Error::NotFound`].
+    pub async fn delete_location(&self, id: i64) -> Result<()> {
+        match diesel::delete(location::table.find(id)).execute(&mut self.connection().await?).await {
+            Ok(0) => Err(Error::NotFound { what: "location", id }),
+            Ok(_) => Ok(()),
+            Err(error) => Err(from_diesel(error)),
+        }
+    }
+
+    /// A person's locations in the range, oldest first, after `after`, at most `limit`; [`Error::NotFound`] for an unknown
+    /// person. Read from the index alone.
+    pub async fn locations(
+        &self,
+        person: PersonId,
+        range: TimeRange,
+        after: Option<LocationPosition>,
+        limit: usize,
+    ) -> Result<Page<Location, LocationPosition>> {
+        let mut select = location::table
+            .select(LocationRow::as_select())
+            .filter(location::person_id.eq(person.get()))
+            .filter(location::creation_time.ge(after.map_or(range.from(), |after| after.creation_time)))
+            .filter(location::creation_time.lt(range.to()))
+            .order((location::creation_time, location::id))
+            .limit(limit as i64 + 1)
+            .into_boxed();
+        if let Some(after) = after {
+            select = select.filter(location::creation_time.gt(after.creation_time).or(location::id.gt(after.id)));
+        }
+        let rows: Vec<LocationRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
+        if rows.is_empty() {
+            self.person(person).await?;
+        }
+        let locations = rows.into_iter().map(LocationRow::into_domain).collect::<Result<_>>()?;
+        Ok(Page::cut(locations, limit, |l: &Location| LocationPosition { creation_time: l.creation_time, id: l.id }))
+    }
+
+    /// Stores a batch in one transaction and tells of each location what became of it, in order.
+    ///
+    /// A location that is stored already, or comes twice in the batch, is a [`Recorded::Duplicate`] with the id of the first.
+    pub async fn record(&self, batch: &[NewLocation]) -> Result<Vec<Recorded>> {
+        // Sorted by identity: two batches with common rows then meet them in the same order and cannot deadlock.
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        order.sort_unstable_by_key(|&i| batch[i].identity());
+        order.dedup_by_key(|i| batch[*i].identity());
+        let distinct: Vec<&NewLocation> = order.iter().map(|&i| &batch[i]).collect();
+        let columns = Columns::of(&distinct);
+        let mut connection = self.connection().await?;
+        self.partitions.ensure(&mut connection, &distinct).await?;
+
+        let mut retries = Retries::default();
+        let found = loop {
+            match connection.transaction(async |connection| record_each(connection, &distinct, &columns).await).await {
+                Err(error) if retries.again(&error) => {}
+                done => break done.map_err(from_diesel)?,
+            }
+        };
+
+        let mut first = HashSet::with_capacity(found.len());
+        Ok(batch
+            .iter()
+            .map(|location| match found.get(&location.identity()) {
+                Some(&Recorded::Stored { id }) if !first.insert(id) => Recorded::Duplicate { id },
+                Some(&recorded) => recorded,
+                None => Recorded::UnknownPerson,
+            })
+            .collect())
+    }
+
+    /// Stores a batch in one transaction, told only in sum: what loads and drains use.
+    pub async fn record_bulk(&self, batch: &[NewLocation]) -> Result<Stored> {
+        let mut order: Vec<&NewLocation> = batch.iter().collect();
+        order.sort_unstable_by_key(|location| location.identity());
+        order.dedup_by_key(|location| location.identity());
+        let mut connection = self.connection().await?;
+        self.partitions.ensure(&mut connection, &order).await?;
+        let mut retries = Retries::default();
+        loop {
+            match connection.transaction(async |connection| record_sorted(connection, batch.len(), &order).await).await
+            {
+                Err(error) if retries.again(&error) => {}
+                done => return done.map_err(from_diesel),
+            }
+        }
+    }
+
+    /// Lets index-only scans and the planner know what a load has changed; autovacuum would, some minutes later.
+    pub async fn vacuum(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        connection.batch_execute("SET statement_timeout = 0").await.map_err(from_diesel)?;
+        connection.batch_execute("VACUUM (ANALYZE) location").await.map_err(from_diesel)?;
+        connection.batch_execute("VACUUM (ANALYZE) person").await.map_err(from_diesel)?;
+        connection.batch_execute("RESET statement_timeout").await.map_err(from_diesel)
+    }
+}
+
+/// How often a transaction that lost a race is begun anew.
+#[derive(Default)]
+pub(super) struct Retries(u32);
+
+impl Retries {
+    const MOST: u32 = 5;
+
+    /// Whether to try once more after this error.
+    pub(super) fn again(&mut self, error: &diesel::result::Error) -> bool {
+        self.0 += 1;
+        lost_a_race(error) && self.0 <= Self::MOST
+    }
+}
+
+type Identity = (i64, i64, u64, u64);
+
+/// Inserts distinct locations, inside a transaction of the caller's; tells what became of each whose person exists.
+async fn record_each(
+    connection: &mut AsyncPgConnection,
+    distinct: &[&NewLocation],
+    columns: &Columns,
+) -> QueryResult<HashMap<Identity, Recorded>> {
+    let rows: Vec<(i64, i64, bool)> = columns.record().load(connection).await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    let mut known = Vec::new();
+    for (ordinal, id, new) in rows {
+        let location = distinct[ordinal as usize - 1];
+        if new {
+            found.insert(location.identity(), Recorded::Stored { id });
+        } else {
+            known.push(location);
+        }
+    }
+    if !known.is_empty() {
+        let rows: Vec<(i64, i64)> = Columns::of(&known).find().load(connection).await?;
+        for (ordinal, id) in rows {
+            found.insert(known[ordinal as usize - 1].identity(), Recorded::Duplicate { id });
+        }
+    }
+    Ok(found)
+}
+
+/// Inserts sorted, distinct locations, inside a transaction of the caller's. `given` counts the batch with its repeats.
+pub(super) async fn record_sorted(
+    connection: &mut AsyncPgConnection,
+    given: usize,
+    sorted: &[&NewLocation],
+) -> QueryResult<Stored> {
+    let mut persons: Vec<i64> = sorted.iter().map(|location| location.person_id().get()).collect();
+    persons.dedup();
+    let present: HashSet<i64> = Statement::<(BigInt,)>::new(
+        "SELECT id FROM person WHERE id = ANY($1) FOR KEY SHARE",
+        vec![Bind::Ids(&persons)],
+    )
+    .load::<(i64,)>(connection)
+    .await?
+    .into_iter()
+    .map(|(id,)| id)
+    .collect();
+    let known: Vec<&NewLocation> =
+        sorted.iter().copied().filter(|location| present.contains(&location.person_id().get())).collect();
+    let stored = Columns::of(&known).insert().execute(connection).await?;
+    let unknown: HashSet<i64> = persons.into_iter().filter(|id| !present.contains(id)).collect();
+    let refused = sorted.len() - known.len();
+    Ok(Stored { stored, duplicates: given - refused - stored, unknown })
+}
+
+/// A batch, column by column, as `unnest` takes it.
+struct Columns {
+    persons: Vec<i64>,
+    times: Vec<DateTime<Utc>>,
+    points: Vec<Point>,
+    accuracies: Vec<Option<f64>>,
+    cells: Vec<i64>,
+}
+
+impl Columns {
+    fn of(locations: &[&NewLocation]) -> Self {
+        Self {
+            persons: locations.iter().map(|l| l.person_id().get()).collect(),
+            times: locations.iter().map(|l| l.creation_time()).collect(),
+            points: locations.iter().map(|l| point(l.coordinate())).collect(),
+            accuracies: locations.iter().map(|l| l.accuracy_m()).collect(),
+            cells: locations.iter().map(|l| cell_of(l.coordinate()).get()).collect(),
+        }
+    }
+
+    /// Inserts what is new of those whose person exists; returns (ordinal, id, whether new) of each of these.
+    fn record(&self) -> Statement<'_, (BigInt, BigInt, Bool)> {
+        Statement::new(
+            "WITH given AS MATERIALIZED (
+                 SELECT * FROM unnest($1, $2, $3, $4, $5)
+                     WITH ORDINALITY AS t (person_id, creation_time, coordinate, accuracy_m, cell, ordinal)
+             ), present AS MATERIALIZED (
+                 SELECT id FROM person WHERE id IN (SELECT person_id FROM given) FOR KEY SHARE
+             ), numbered AS MATERIALIZED (
+                 SELECT nextval('location_id_seq') AS id, given.*
+                 FROM given WHERE person_id IN (SELECT id FROM present) ORDER BY ordinal
+             ), inserted AS (
+                 INSERT INTO location (id, person_id, creation_time, coordinate, accuracy_m, cell)
+                 SELECT id, person_id, creation_time, coordinate, accuracy_m, cell FROM numbered ORDER BY ordinal
+                 ON CONFLICT (person_id, creation_time, coordinate) DO NOTHING
+                 RETURNING id
+             )
+             SELECT numbered.ordinal, numbered.id, inserted.id IS NOT NULL
+             FROM numbered LEFT JOIN inserted USING (id)",
+            self.binds(),
+        )
+    }
+
+    /// Inserts what is new; every person must exist.
+    fn insert(&self) -> Statement<'_> {
+        Statement::new(
+            "INSERT INTO location (person_id, creation_time, coordinate, accuracy_m, cell)
+             SELECT * FROM unnest($1, $2, $3, $4, $5)
+             ON CONFLICT (person_id, creation_time, coordinate) DO NOTHING",
+            self.binds(),
+        )
+    }
+
+    /// The (ordinal, id) of those that are stored.
+    fn find(&self) -> Statement<'_, (BigInt, BigInt)> {
+        Statement::new(
+            "SELECT given.ordinal, location.id
+             FROM unnest($1, $2, $3) WITH ORDINALITY AS given (person_id, creation_time, coordinate, ordinal)
+             JOIN location USING (person_id, creation_time, coordinate)",
+            vec![Bind::Ids(&self.persons), Bind::Times(&self.times), Bind::Points(&self.points)],
+        )
+    }
+
+    fn binds(&self) -> Vec<Bind<'_>> {
+        vec![
+            Bind::Ids(&self.persons),
+            Bind::Times(&self.times),
+            Bind::Points(&self.points),
+            Bind::Doubles(&self.accuracies),
+            Bind::Ids(&self.cells),
+        ]
+    }
+}
+
+/// The months whose partition is known to this process to exist (or not to be had).
+#[derive(Default)]
+pub(super) struct Partitions {
+    known: Mutex<HashSet<(i32, u32)>>,
+}
+
+/// How far back a month gets a partition of its own; older locations share the default one, so that a hostile phone makes
+/// two dozen tables at the most.
+const MONTHS_BACK: u32 = 24;
+
+impl Partitions {
+    /// Makes the partitions that these locations want and that do not exist yet. A partition that cannot be made is not an
+    /// error: its rows go to the default partition, and only dropping them later becomes dearer.
+    pub(super) async fn ensure(&self, connection: &mut AsyncPgConnection, batch: &[&NewLocation]) -> Result<()> {
+        let missing: HashSet<(i32, u32)> = {
+            let known = self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            batch
+                .iter()
+                .map(|location| (location.creation_time().year(), location.creation_time().month()))
+                .filter(|month| !known.contains(month))
+                .collect()
+        };
+        for month in missing {
+            let first = chrono::NaiveDate::from_ymd_opt(month.0, month.1, 1);
+            let today = Utc::now().date_naive();
+            let oldest = today.checked_sub_months(Months::new(MONTHS_BACK)).unwrap_or(today);
+            if let Some(first) = first.filter(|first| *first >= oldest) {
+                let made = diesel::select(location_make_partition(first)).execute(connection).await;
+                match made {
+                    Ok(_) => {}
+                    Err(error) => match from_diesel(error) {
+                        down @ Error::Unavailable { .. } => return Err(down),
+                        other => tracing::warn!(
+                            month = %first.format("%Y-%m"),
+                            error = %other,
+                            "no partition for this month; its locations go to the default partition"
+                        ),
+                    },
+                }
+            }
+            self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(month);
+        }
+        Ok(())
+    }
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn location_make_partition(day: Date);
+}

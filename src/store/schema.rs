@@ -1,0 +1,26 @@
+//! The tables, as diesel knows them. Columns that only SQL fills or reads (`search_text`) are absent.
+
+diesel::table! {
+    person (id) {
+        id -> BigInt,
+        first_name -> Text,
+        last_name -> Text,
+        company_name -> Text,
+        external_key -> Nullable<Text>,
+        search_text -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use diesel_geography::sql_types::Geography;
+
+    location (id) {
+        id -> BigInt,
+        person_id -> BigInt,
+        creation_time -> Timestamptz,
+        cell -> BigInt,
+        accuracy_m -> Nullable<Double>,
+        coordinate -> Geography,
+    }
+}
