@@ -20,6 +20,8 @@ pub struct Cli {
 enum Role {
     #[cfg(feature = "api")]
     ServeApi(crate::api::Args),
+    #[cfg(feature = "app")]
+    ServeApp(crate::app::Args),
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
@@ -62,6 +64,8 @@ impl Role {
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,
+            #[cfg(feature = "app")]
+            Self::ServeApp(args) => crate::app::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
@@ -72,6 +76,7 @@ impl Role {
             Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
             #[cfg(not(any(
                 feature = "api",
+                feature = "app",
                 feature = "standalone",
                 feature = "migrate",
                 feature = "seed",

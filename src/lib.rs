@@ -19,6 +19,9 @@ pub mod wire;
 /// Role: REST.
 #[cfg(feature = "api")]
 pub mod api;
+/// Role: the web app.
+#[cfg(feature = "app")]
+pub mod app;
 /// Role: a demo event.
 #[cfg(feature = "seed")]
 pub mod demo;

@@ -3,7 +3,7 @@ import { deviceZone, isTimeZone } from './lib/time';
 
 /** What the server that serves this page says about its surroundings. */
 export interface Config {
-  /** The origin of the API, without a slash at its end. */
+  /** The address of the API, without a slash at its end. */
   apiUrl: string;
   /** Address of map tiles with `{z}`, `{x}`, `{y}`; null for a plain ground. */
   tileUrl: string | null;
@@ -15,12 +15,11 @@ export interface Config {
 
 const ConfigSchema = v.object({
   api_url: v.nullish(v.string(), null),
+  api_port: v.optional(v.number(), 30001),
   map_tile_url: v.nullish(v.string(), null),
   map_attribution: v.nullish(v.string(), null),
   time_zone: v.nullish(v.string(), null),
 });
-
-const API_PORT = 30001;
 
 let current: Config | undefined;
 
@@ -30,11 +29,17 @@ export function config(): Config {
   return current;
 }
 
-/** Sets the configuration, from what `/config.json` answered. Without an API address it is this host, port 30001. */
-export function setConfig(answer: unknown, page: Pick<Location, 'protocol' | 'hostname'> = window.location): Config {
+/** Sets the configuration, from what `/config.json` answered. Without an API address it is this host at the API's port. */
+export function setConfig(
+  answer: unknown,
+  page: Pick<Location, 'protocol' | 'hostname' | 'origin'> = window.location,
+): Config {
   const read = v.parse(ConfigSchema, answer);
   current = {
-    apiUrl: (read.api_url ?? `${page.protocol}//${page.hostname}:${API_PORT}`).replace(/\/+$/, ''),
+    apiUrl:
+      read.api_url === '/'
+        ? page.origin
+        : (read.api_url ?? `${page.protocol}//${page.hostname}:${read.api_port}`).replace(/\/+$/, ''),
     tileUrl: read.map_tile_url,
     attribution: read.map_attribution,
     eventZone: read.time_zone !== null && isTimeZone(read.time_zone) ? read.time_zone : null,
