@@ -1,5 +1,6 @@
 import { ChevronDown, SlidersHorizontal } from 'lucide-react';
 import { useId, useState, type ReactNode } from 'react';
+import { Field } from './Field';
 import { dayRange, dayShort } from '../lib/format';
 import { PRESETS, usableDistance, usableMinutes, type Choices, type Preset, type Range } from '../lib/search';
 import { isDay, type Day } from '../lib/time';
@@ -159,7 +160,6 @@ export function DayChips({
 function Exact({ choices, change }: { choices: Choices; change: Change }) {
   const [distance, setDistance] = useState(String(choices.meeting.distance));
   const [minutes, setMinutes] = useState(String(choices.meeting.minutes));
-  const helpId = useId();
   const number = (value: string) => (value.trim() === '' ? NaN : Number(value.replace(',', '.')));
   const badDistance = !usableDistance(number(distance));
   const badMinutes = !usableMinutes(number(minutes));
@@ -171,36 +171,24 @@ function Exact({ choices, change }: { choices: Choices; change: Change }) {
   };
   return (
     <div className="pair-of-fields">
-      <label>
-        {text.filter.distance}
-        <input
-          inputMode="decimal"
-          value={distance}
-          aria-invalid={badDistance}
-          aria-describedby={`${helpId}d`}
-          onChange={(event) => {
-            use(event.target.value, minutes);
-          }}
-        />
-        <small id={`${helpId}d`} className={badDistance ? 'field-error' : ''}>
-          {text.filter.distanceHelp}
-        </small>
-      </label>
-      <label>
-        {text.filter.within}
-        <input
-          inputMode="decimal"
-          value={minutes}
-          aria-invalid={badMinutes}
-          aria-describedby={`${helpId}m`}
-          onChange={(event) => {
-            use(distance, event.target.value);
-          }}
-        />
-        <small id={`${helpId}m`} className={badMinutes ? 'field-error' : ''}>
-          {text.filter.withinHelp}
-        </small>
-      </label>
+      <Field
+        label={text.filter.distance}
+        {...(badDistance ? { error: text.filter.distanceHelp } : { help: text.filter.distanceHelp })}
+        inputMode="decimal"
+        value={distance}
+        onChange={(event) => {
+          use(event.target.value, minutes);
+        }}
+      />
+      <Field
+        label={text.filter.within}
+        {...(badMinutes ? { error: text.filter.withinHelp } : { help: text.filter.withinHelp })}
+        inputMode="decimal"
+        value={minutes}
+        onChange={(event) => {
+          use(distance, event.target.value);
+        }}
+      />
     </div>
   );
 }
