@@ -124,6 +124,10 @@ schemathesis
 # Before cargo, which embeds it.
 if [ -f web/package.json ]; then check "web: build" scripts/web.sh build; fi
 rust "$@"
+# A second pass, for tests marked #[ignore] because they need more than PostgreSQL.
+if [ $# = 0 ] && [ -n "${SCHEMATHESIS:-}" ]; then
+  check "API against its OpenAPI document" cargo test --locked --test it -- --ignored schemathesis
+fi
 # With arguments the caller wants some Rust tests only.
 if [ $# = 0 ]; then
   kafka

@@ -33,35 +33,41 @@ pub struct DatabaseArgs {
     database_statement_timeout: u64,
 }
 
-/// A parsed `DATABASE_URL`. Its `Debug` shows no password.
+/// A `DATABASE_URL`, or why it is none. Its `Debug` shows no password.
+///
+/// A wrong one is kept and not refused by the command line's parser, which would repeat the text, password and all.
 #[derive(Clone)]
-pub struct DatabaseUrl(tokio_postgres::Config);
+pub struct DatabaseUrl(Result<tokio_postgres::Config, String>);
 
 impl std::str::FromStr for DatabaseUrl {
-    type Err = String;
+    type Err = std::convert::Infallible;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        // The text itself is not repeated: it may hold a password.
-        let config: tokio_postgres::Config = text.parse().map_err(|e: tokio_postgres::Error| {
-            let why = std::error::Error::source(&e).map(|s| format!(" ({s})")).unwrap_or_default();
-            format!("not a PostgreSQL URL such as postgres://user@host:5432/database{why}")
-        })?;
-        if config.get_hosts().is_empty() {
-            return Err("names no host; write postgres://user@host:5432/database".to_owned());
-        }
-        if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-            return Err(
-                "asks for sslmode=require, which this build cannot do; use a private network or a TLS proxy".into()
-            );
-        }
-        Ok(Self(config))
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(parse(text)))
     }
 }
 
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&describe(&self.0))
+        match &self.0 {
+            Ok(config) => f.write_str(&describe(config)),
+            Err(why) => f.write_str(why),
+        }
     }
+}
+
+fn parse(text: &str) -> Result<tokio_postgres::Config, String> {
+    let config: tokio_postgres::Config = text.parse().map_err(|e: tokio_postgres::Error| {
+        let why = std::error::Error::source(&e).map(|s| format!(" ({s})")).unwrap_or_default();
+        format!("is not a PostgreSQL URL such as postgres://user@host:5432/database{why}")
+    })?;
+    if config.get_hosts().is_empty() {
+        return Err("names no host; write postgres://user@host:5432/database".to_owned());
+    }
+    if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
+        return Err("asks for sslmode=require, which this build cannot do; use a private network or a TLS proxy".into());
+    }
+    Ok(config)
 }
 
 fn describe(config: &tokio_postgres::Config) -> String {
@@ -94,7 +100,7 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
         let url = args.database_url.as_ref().ok_or_else(|| Error::invalid("DATABASE_URL", "must be given"))?;
-        let mut config = url.0.clone();
+        let mut config = url.0.clone().map_err(|why| Error::invalid("DATABASE_URL", why))?;
         if let Some(path) = &args.database_password_file {
             let password = std::fs::read_to_string(path).map_err(|e| {
                 Error::invalid("DATABASE_PASSWORD_FILE", format!("{} cannot be read: {e}", path.display()))

@@ -1,0 +1,15 @@
+//! Behaviour at the contract: the real binary on a real PostgreSQL with PostGIS, a database for each test.
+//!
+//! `make test` starts the servers and says where they are; see scripts/test.sh. Tests that need more than PostgreSQL are
+//! marked `#[ignore]` and run by it where what they need is there.
+
+mod support;
+
+mod api_faults;
+mod api_input;
+mod app;
+mod cli;
+mod locations;
+mod persons;
+mod schema;
+mod seed;

@@ -1,0 +1,26 @@
+//! A database and a running program for a test; both end with it.
+
+mod database;
+mod process;
+mod proxy;
+
+pub use database::Database;
+pub use process::{Program, Server, next_page, run};
+pub use proxy::Proxy;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up on it: long, since machines are shared.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Asks again and again until there is an answer; panics, naming what was waited for, when the deadline has passed.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

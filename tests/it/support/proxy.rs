@@ -1,0 +1,45 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A way to a server that can be cut and mended, as a broken network would.
+pub struct Proxy {
+    pub port: u16,
+    open: Arc<AtomicBool>,
+    connections: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Proxy {
+    pub async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Self {
+            port: listener.local_addr().unwrap().port(),
+            open: Arc::new(AtomicBool::new(true)),
+            connections: Arc::default(),
+        };
+        let (open, connections) = (proxy.open.clone(), proxy.connections.clone());
+        tokio::spawn(async move {
+            while let Ok((mut here, _)) = listener.accept().await {
+                // Dropped, when cut: the client sees its connection closed.
+                if open.load(Ordering::SeqCst) {
+                    connections.lock().unwrap().spawn(async move {
+                        let Ok(mut there) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+                        let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                    });
+                }
+            }
+        });
+        proxy
+    }
+
+    /// Ends all connections and takes no new ones.
+    pub fn cut(&self) {
+        self.open.store(false, Ordering::SeqCst);
+        self.connections.lock().unwrap().abort_all();
+    }
+
+    pub fn mend(&self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+}
