@@ -63,7 +63,14 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
     post,
     path = "/api/locations/batch",
     tag = "locations",
-    request_body(content((Vec<NewLocationJson> = "application/json"), (String = "application/x-ndjson"))),
+    // Any value may be an item: what is no NewLocation is refused by itself, and not the batch.
+    request_body(
+        description = "Each item as for a single location (`NewLocation`); each is checked by itself",
+        content(
+            (Vec<serde_json::Value> = "application/json", example = json!([{"person_id": 1, "latitude": 35.0585, "longitude": -106.5819}])),
+            (String = "application/x-ndjson"),
+        )
+    ),
     responses(
         (status = 200, description = "What became of each", body = BatchOutcome),
         (status = 400, description = "What was sent is not a list", body = ProblemJson, content_type = "application/problem+json"),

@@ -143,7 +143,7 @@ fn path<const N: usize>(pattern: &str, allow: &'static str, routes: [Route; N]) 
 }
 
 /// Whether the API is up, as the proof of concept answered it
-#[utoipa::path(get, path = "/api/health", tag = "service", responses((status = 200, description = "It is", body = String, example = json!("healthy"))))]
+#[utoipa::path(get, path = "/api/health", tag = "service", responses((status = 200, description = "It is", body = String, content_type = "application/json", example = json!("healthy"))))]
 pub async fn health() -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json("healthy")
 }
