@@ -86,9 +86,9 @@ test.describe('what the API refuses', () => {
 
   test('unknown people and addresses are said so', async ({ page }) => {
     await page.goto('/people/999999');
-    await expect(page.getByRole('heading', { name: 'There is nothing here' })).toBeVisible();
+    await expect(page.getByRole('heading', { level: 2, name: 'There is nothing here' })).toBeVisible();
     await page.goto('/people/x');
-    await expect(page.getByRole('heading', { name: 'Something went wrong' })).toBeVisible();
+    await expect(page.getByRole('heading', { level: 2, name: 'Something went wrong' })).toBeVisible();
     await page.goto('/no/such/view');
     await page.getByRole('link', { name: 'Find a person' }).click();
     await expect(page).toHaveURL('/');

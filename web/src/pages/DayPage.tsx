@@ -154,7 +154,7 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
   const toPair = (other: Person) => withChoices(`/people/${id}/with/${other.id}`, { ...choices, range });
 
   if (track.data === undefined) {
-    return <Unanswered question={track} skeleton={<div className="map-frame skeleton" />} />;
+    return <Unanswered question={track} skeleton={<DaySkeleton />} />;
   }
   if (fixes.length === 0) return <EmptyState title={text.day.empty} help={text.day.emptyHelp} />;
   const here = met.filter((one) => selected.includes(one.id));
@@ -233,6 +233,22 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
   );
 }
 
+/** The room that a day takes. */
+function DaySkeleton() {
+  return (
+    <div className="day-body" role="status">
+      <span className="visually-hidden">{text.states.loading}</span>
+      <div className="card day-map">
+        <div className="map-frame skeleton" />
+        <div className="player-room" />
+      </div>
+      <div className="card day-list" aria-hidden="true">
+        <div className="skeleton skeleton-line" />
+      </div>
+    </div>
+  );
+}
+
 /** A person's day on the map: where they went and whom they met there. */
 export function DayPage() {
   const { id = '' } = useParams();
@@ -278,7 +294,7 @@ export function DayPage() {
           {person.data && day !== undefined ? (
             <DayView key={`${id} ${day} ${choices.zone}`} person={person.data} day={day} choices={choices} />
           ) : (
-            <Unanswered question={waiting} skeleton={<div className="map-frame skeleton" />} />
+            <Unanswered question={waiting} skeleton={<DaySkeleton />} />
           )}
         </>
       )}

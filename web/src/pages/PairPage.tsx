@@ -210,7 +210,15 @@ function Between({ a, b }: { a: Person; b: Person }) {
   const found = encounters.data;
   return (
     <>
-      {found !== undefined && found.length > 0 && <Figures encounters={found} zone={choices.zone} />}
+      {found === undefined ? (
+        <div className="figures" aria-hidden="true">
+          {[0, 1, 2, 3].map((place) => (
+            <div key={place} className="skeleton skeleton-figure" />
+          ))}
+        </div>
+      ) : (
+        found.length > 0 && <Figures encounters={found} zone={choices.zone} />
+      )}
       <Filters event={event} whole={whole} range={range} choices={choices} change={change} />
       {found === undefined || range === null ? (
         <Unanswered question={range ? encounters : days} skeleton={<SkeletonRows rows={6} className="row met" />} />
