@@ -10,6 +10,7 @@ mod api_input;
 mod app;
 mod cli;
 mod locations;
+mod meetings;
 mod persons;
 mod schema;
 mod seed;
