@@ -7,7 +7,8 @@ const CLUSTER = join(ROOT, '.dev', 'e2e-postgres');
 async function binary(): Promise<string> {
   if (process.env.UDACONNECT_BIN !== undefined) return process.env.UDACONNECT_BIN;
   await run('scripts/web.sh', ['build']);
-  await run('cargo', ['build', '--locked']);
+  // As the integration tests build it: `make test` has run them just before, and nothing is built twice.
+  await run('cargo', ['test', '--no-run', '--locked', '--test', 'it']);
   const metadata = await run('cargo', ['metadata', '--no-deps', '--format-version', '1', '--locked']);
   const { target_directory } = JSON.parse(metadata) as { target_directory: string };
   return join(target_directory, 'debug', 'udaconnect');

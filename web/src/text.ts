@@ -167,7 +167,7 @@ export const text = {
     empty: 'No locations on this day',
     emptyHelp: 'Choose another day.',
     alone: 'Nobody was near on this day.',
-    point: (name: string, when: string, m: number) => `${name}: ${when}, ${metres(m)} apart`,
+    point: (badge: string, name: string, when: string, m: number) => `${badge}, ${name}: ${when}, ${metres(m)} apart`,
     cluster: (n: number, names: string[]) => `${count(n, 'encounter', 'encounters')} here: ${joined.format(names)}`,
     here: 'Met here',
     seePair: (name: string) => `All encounters with ${name}`,

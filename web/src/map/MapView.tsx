@@ -97,8 +97,6 @@ function drawPoints(map: L.Map, layer: L.LayerGroup, props: MapViewProps) {
     if (!first) continue;
     const chosen = items.some((item) => props.selected.includes(item.id));
     const face = document.createElement('span');
-    // The label says it in full.
-    face.ariaHidden = 'true';
     face.textContent = items.length === 1 ? first.badge : `${items.length}×`;
     const marker = L.marker(at(first), {
       icon: L.divIcon({

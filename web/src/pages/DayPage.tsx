@@ -135,7 +135,12 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
         latitude: encounter.closest.latitude,
         longitude: encounter.closest.longitude,
         badge: initials(other),
-        label: text.day.point(fullName(other), clock(encounter.closest.time, choices.zone), encounter.closest_m),
+        label: text.day.point(
+          initials(other),
+          fullName(other),
+          clock(encounter.closest.time, choices.zone),
+          encounter.closest_m,
+        ),
       })),
     [met, choices.zone],
   );
