@@ -24,6 +24,8 @@ enum Role {
     ServeGrpc(crate::grpc::Args),
     #[cfg(feature = "consume")]
     Consume(crate::consumer::Args),
+    #[cfg(feature = "app")]
+    ServeApp(crate::app::Args),
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
@@ -73,6 +75,8 @@ impl Role {
             Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
             #[cfg(feature = "consume")]
             Self::Consume(args) => crate::consumer::run(args, shutdown).await,
+            #[cfg(feature = "app")]
+            Self::ServeApp(args) => crate::app::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
