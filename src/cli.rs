@@ -1,6 +1,6 @@
 //! The command line: one subcommand a role, each with arguments of its own.
 
-use crate::runtime::{shutdown, telemetry};
+use crate::runtime::{Incomplete, shutdown, telemetry};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -26,12 +26,17 @@ enum Role {
     Migrate(crate::migrate::Args),
     #[cfg(feature = "seed")]
     Seed(crate::demo::seed::Args),
+    #[cfg(feature = "import")]
+    Import(crate::import::Args),
+    #[cfg(feature = "export")]
+    Export(crate::export::Args),
     #[cfg(feature = "healthcheck")]
     Healthcheck(crate::healthcheck::Args),
 }
 
 impl Cli {
-    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do.
+    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do;
+    /// 3: part of the work could not be done ([`Incomplete`]).
     pub fn run(self) -> ExitCode {
         if let Err(error) = telemetry::init(&self.log) {
             eprintln!("error: {error}");
@@ -50,7 +55,7 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
-                ExitCode::FAILURE
+                if error.is::<Incomplete>() { ExitCode::from(3) } else { ExitCode::FAILURE }
             }
         }
     }
@@ -69,6 +74,10 @@ impl Role {
             Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
             #[cfg(feature = "seed")]
             Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            #[cfg(feature = "import")]
+            Self::Import(args) => until(shutdown, crate::import::run(args)).await,
+            #[cfg(feature = "export")]
+            Self::Export(args) => until(shutdown, crate::export::run(args)).await,
             #[cfg(feature = "healthcheck")]
             Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
         }

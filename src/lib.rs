@@ -4,6 +4,9 @@
 
 /// Persons, locations, ranges and what can be wrong with them: pure.
 pub mod domain;
+/// GPX, GeoJSON, CSV and OwnTracks ↔ domain.
+#[cfg(feature = "formats")]
+pub mod formats;
 /// How locations get from a request to where they are safe.
 #[cfg(feature = "ingest")]
 pub mod ingest;
@@ -22,9 +25,15 @@ pub mod api;
 /// Role: a demo event.
 #[cfg(feature = "seed")]
 pub mod demo;
+/// Role: what is stored, as files.
+#[cfg(feature = "export")]
+pub mod export;
 /// Role: asks a running role whether it is ready.
 #[cfg(feature = "healthcheck")]
 pub mod healthcheck;
+/// Role: files into the store.
+#[cfg(feature = "import")]
+pub mod import;
 /// Role: the schema.
 #[cfg(feature = "migrate")]
 pub mod migrate;

@@ -1,0 +1,147 @@
+//! The role that writes what is stored into files.
+
+use crate::domain::{Person, PersonId, TimeRange};
+use crate::formats::{LocationWriter, Media};
+use crate::store::{DatabaseArgs, Store};
+use anyhow::Context;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Write locations as GPX, GeoJSON or CSV
+///
+/// Of one person, of several or of all, in a range or all there are, oldest first. `import` takes what this writes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Ids of the persons; all when absent
+    #[arg(long, env = "EXPORT_PERSON", value_name = "ID,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..))]
+    person: Vec<i64>,
+    /// From this time or the beginning of this day (UTC) on
+    #[arg(long, env = "EXPORT_START_DATE", value_name = "DATE")]
+    start_date: Option<String>,
+    /// Before this time, or to the end of this day (UTC)
+    #[arg(long, env = "EXPORT_END_DATE", value_name = "DATE")]
+    end_date: Option<String>,
+    /// What is written; by the name of the output when absent, else CSV
+    #[arg(long, env = "EXPORT_FORMAT", value_name = "FORMAT")]
+    format: Option<Media>,
+    /// The file to write; standard output when absent. It appears when it is complete
+    #[arg(long, short, env = "EXPORT_OUTPUT", value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// How many locations and persons are asked for at a time.
+const PAGE: usize = 10_000;
+const PERSONS: usize = 1_000;
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let range = TimeRange::parse(args.start_date.as_deref(), args.end_date.as_deref())?;
+    let media = args.format.or_else(|| by_name(args.output.as_deref()?)).unwrap_or(Media::Csv);
+    let store = Store::new(&args.database, "export")?;
+    store.ready().await?;
+    let mut output = Output::open(args.output)?;
+    let count = locations(&store, &args.person, range, media, &mut output.writer).await?;
+    if let Some(path) = output.finish()? {
+        println!("{count} locations in {}", path.display());
+    }
+    Ok(())
+}
+
+fn by_name(path: &Path) -> Option<Media> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "json" => Some(Media::GeoJson),
+        other => [Media::Csv, Media::GeoJson, Media::Gpx].into_iter().find(|media| media.extension() == other),
+    }
+}
+
+/// Where it is written: a file gets its name only when it is complete, so that half of one is taken for none.
+struct Output {
+    writer: Box<dyn Write + Send>,
+    names: Option<(PathBuf, PathBuf)>,
+}
+
+impl Output {
+    fn open(path: Option<PathBuf>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self { writer: Box::new(BufWriter::new(std::io::stdout())), names: None });
+        };
+        let mut part = path.clone().into_os_string();
+        part.push(".part");
+        let part = PathBuf::from(part);
+        let file = File::create(&part).with_context(|| format!("{} cannot be written", part.display()))?;
+        Ok(Self { writer: Box::new(BufWriter::new(file)), names: Some((part, path)) })
+    }
+
+    /// The file's name, if it is one.
+    fn finish(mut self) -> anyhow::Result<Option<PathBuf>> {
+        self.writer.flush()?;
+        let Some((part, path)) = self.names else { return Ok(None) };
+        std::fs::rename(&part, &path).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Some(path))
+    }
+}
+
+/// Tells how many there were.
+async fn locations(
+    store: &Store,
+    ids: &[i64],
+    range: TimeRange,
+    media: Media,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<u64> {
+    let mut writer = LocationWriter::new(media);
+    writer.begin(out)?;
+    let mut count = 0;
+    if ids.is_empty() {
+        let mut after = None;
+        loop {
+            let page = store.persons("", after, PERSONS).await?;
+            for person in &page.items {
+                count += of_person(store, person, range, &mut writer, out).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    } else {
+        for id in ids {
+            let person = store.person(PersonId::new(*id, "person").map_err(crate::domain::Error::from)?).await?;
+            count += of_person(store, &person, range, &mut writer, out).await?;
+        }
+    }
+    writer.end(out)?;
+    Ok(count)
+}
+
+async fn of_person(
+    store: &Store,
+    person: &Person,
+    range: TimeRange,
+    writer: &mut LocationWriter,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<u64> {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = match store.locations(person.id, range, after, PAGE).await {
+            // Deleted between two questions: nobody's locations are none.
+            Err(crate::domain::Error::NotFound { .. }) => return Ok(count),
+            page => page?,
+        };
+        // A track without points would be one more name in the list of whoever opens the file.
+        if count == 0 && !page.items.is_empty() {
+            writer.person(out, person)?;
+        }
+        for location in &page.items {
+            writer.location(out, location)?;
+        }
+        count += page.items.len() as u64;
+        after = page.next;
+        if after.is_none() {
+            return Ok(count);
+        }
+    }
+}
