@@ -1,21 +1,36 @@
 //! The role that writes what is stored into files.
 
-use crate::domain::{Person, PersonId, TimeRange};
-use crate::formats::{LocationWriter, Media};
+use crate::domain::{EncounterRule, Error, Person, PersonId, TimeRange, parse_duration};
+use crate::formats::{LocationWriter, Media, MeetingWriter};
+use crate::meetings::{self, Question};
 use crate::store::{DatabaseArgs, Store};
 use anyhow::Context;
+use chrono::TimeDelta;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Write locations as GPX, GeoJSON or CSV
+/// Write locations, or a person's encounters, as GPX, GeoJSON or CSV
 ///
-/// Of one person, of several or of all, in a range or all there are, oldest first. `import` takes what this writes.
+/// Locations of one person, of several or of all, in a range or all there are, oldest first; `import` takes what this writes.
+/// An encounter is written where and when the two were closest, with its beginning, its end and with whom it was.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Ids of the persons; all when absent
     #[arg(long, env = "EXPORT_PERSON", value_name = "ID,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..))]
     person: Vec<i64>,
+    /// Write the person's encounters instead, whomever they met longest first
+    #[arg(long, env = "EXPORT_ENCOUNTERS", requires = "person")]
+    encounters: bool,
+    /// Metres at most between two who met; 10 when absent
+    #[arg(long, env = "EXPORT_DISTANCE", value_name = "METRES", requires = "encounters")]
+    distance: Option<f64>,
+    /// How far two locations may be apart in time: seconds or ISO 8601 (PT5M); 5 minutes when absent
+    #[arg(long, env = "EXPORT_WITHIN", value_name = "TIME", requires = "encounters", value_parser = parse_duration)]
+    within: Option<TimeDelta>,
+    /// The longest pause in an encounter; 10 minutes when absent
+    #[arg(long, env = "EXPORT_GAP", value_name = "TIME", requires = "encounters", value_parser = parse_duration)]
+    gap: Option<TimeDelta>,
     /// From this time or the beginning of this day (UTC) on
     #[arg(long, env = "EXPORT_START_DATE", value_name = "DATE")]
     start_date: Option<String>,
@@ -41,12 +56,50 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let media = args.format.or_else(|| by_name(args.output.as_deref()?)).unwrap_or(Media::Csv);
     let store = Store::new(&args.database, "export")?;
     store.ready().await?;
+    let question = if args.encounters { Some(question(&args, range)?) } else { None };
     let mut output = Output::open(args.output)?;
-    let count = locations(&store, &args.person, range, media, &mut output.writer).await?;
+    let (count, what) = match question {
+        Some(question) => (encounters(&store, question, media, &mut output.writer).await?, "encounters"),
+        None => (locations(&store, &args.person, range, media, &mut output.writer).await?, "locations"),
+    };
     if let Some(path) = output.finish()? {
-        println!("{count} locations in {}", path.display());
+        println!("{count} {what} in {}", path.display());
     }
     Ok(())
+}
+
+fn question(args: &Args, range: TimeRange) -> anyhow::Result<Question> {
+    let [person] = args.person.as_slice() else {
+        anyhow::bail!("--encounters are those of one person; give one --person")
+    };
+    let person = PersonId::new(*person, "person").map_err(Error::from)?;
+    Ok(Question { person, range, rule: EncounterRule::new(args.distance, args.within, args.gap)? })
+}
+
+/// Tells how many there were.
+async fn encounters(
+    store: &Store,
+    question: Question,
+    media: Media,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<u64> {
+    let meetings = meetings::meet(store, question).await?;
+    let mut writer = MeetingWriter::encounters(media);
+    writer.begin(out)?;
+    let mut count = 0;
+    for connection in meetings.connections(TimeDelta::zero()) {
+        let person = match store.person(connection.person).await {
+            // Deleted since: as if they had not met.
+            Err(Error::NotFound { .. }) => continue,
+            person => person?,
+        };
+        for encounter in meetings.encounters(person.id) {
+            writer.encounter(out, &encounter, &person)?;
+            count += 1;
+        }
+    }
+    writer.end(out)?;
+    Ok(count)
 }
 
 fn by_name(path: &Path) -> Option<Media> {
@@ -109,7 +162,7 @@ async fn locations(
         }
     } else {
         for id in ids {
-            let person = store.person(PersonId::new(*id, "person").map_err(crate::domain::Error::from)?).await?;
+            let person = store.person(PersonId::new(*id, "person").map_err(Error::from)?).await?;
             count += of_person(store, &person, range, &mut writer, out).await?;
         }
     }
@@ -128,7 +181,7 @@ async fn of_person(
     loop {
         let page = match store.locations(person.id, range, after, PAGE).await {
             // Deleted between two questions: nobody's locations are none.
-            Err(crate::domain::Error::NotFound { .. }) => return Ok(count),
+            Err(Error::NotFound { .. }) => return Ok(count),
             page => page?,
         };
         // A track without points would be one more name in the list of whoever opens the file.

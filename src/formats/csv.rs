@@ -42,7 +42,7 @@ pub(super) fn read<R: Read>(
     let header: Vec<String> = if plt {
         PLT_COLUMNS.iter().map(|&name| name.to_owned()).collect()
     } else {
-        reader.read_byte_record(&mut record).map_err(|error| broken(&error, skipped))?;
+        reader.read_byte_record(&mut record).map_err(|error| broken(&error, skipped + 1))?;
         place.mark();
         fields(&record)
     };
@@ -52,7 +52,7 @@ pub(super) fn read<R: Read>(
         match reader.read_byte_record(&mut record) {
             Ok(true) => place.mark(),
             Ok(false) => return Ok(()),
-            Err(error) => return Err(broken(&error, skipped)),
+            Err(error) => return Err(broken(&error, skipped + reader.position().line())),
         }
         let line = skipped + record.position().map_or(0, ::csv::Position::line);
         let item = match fix(&record, &header, columns, options, line, &mut last) {
@@ -209,13 +209,12 @@ fn skip_lines<R: BufRead>(input: &mut Limited<R>, count: u64) -> Result<(), Brok
     Ok(())
 }
 
-fn broken(error: &::csv::Error, skipped: u64) -> Broken {
-    let line = error.position().map(|position| skipped + position.line());
-    match error.kind() {
-        ::csv::ErrorKind::Io(error) if error.to_string().contains("a record has more") => {
-            Broken { line, message: format!("{error}; is a quotation mark not closed?") }
-        }
-        ::csv::ErrorKind::Io(error) => Broken { line, message: error.to_string() },
-        _ => Broken { line, message: error.to_string() },
-    }
+/// `line` is where the record begins that could not be read.
+fn broken(error: &::csv::Error, line: u64) -> Broken {
+    let text = match error.kind() {
+        ::csv::ErrorKind::Io(error) => error.to_string(),
+        _ => error.to_string(),
+    };
+    let quote = if text.contains("a record has more") { "; is a quotation mark not closed?" } else { "" };
+    Broken::at(line, text + quote)
 }

@@ -19,7 +19,7 @@ mod write;
 
 pub use input::{Packing, unpack};
 pub use names::Columns;
-pub use write::{LocationWriter, Media};
+pub use write::{LocationWriter, Media, MeetingWriter};
 
 use crate::domain::{Coordinate, PersonId};
 use chrono::{DateTime, Utc};

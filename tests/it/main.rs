@@ -10,6 +10,8 @@ mod api_input;
 mod cli;
 mod locations;
 mod meetings;
+mod owntracks;
 mod persons;
 mod schema;
 mod seed;
+mod transfer;

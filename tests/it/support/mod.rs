@@ -5,7 +5,7 @@ mod process;
 mod proxy;
 
 pub use database::Database;
-pub use process::{Program, Server, next_page, run};
+pub use process::{Program, Server, command, next_page, run};
 pub use proxy::Proxy;
 
 use std::time::{Duration, Instant};

@@ -1,49 +1,15 @@
-//! Locations out, piece by piece: whoever writes keeps no more than a piece in memory.
+//! Locations out.
 
+use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, full_name, utc};
 use crate::domain::{Location, Person};
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use std::io::{self, Write};
 
-/// A format to write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Media {
-    Csv,
-    #[value(name = "geojson")]
-    GeoJson,
-    Gpx,
-}
-
-impl Media {
-    /// As HTTP names it.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Csv => "text/csv",
-            Self::GeoJson => "application/geo+json",
-            Self::Gpx => "application/gpx+xml",
-        }
-    }
-
-    /// What files of this format end with.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::GeoJson => "geojson",
-            Self::Gpx => "gpx",
-        }
-    }
-}
-
-/// The names of CSV columns and GeoJSON properties are those of the REST API, which [`read`](super::read) knows.
+/// The names of CSV columns and GeoJSON properties are those of the REST API, which [`read`](crate::formats::read) knows.
 const CSV_HEADER: &str = "person_id,latitude,longitude,creation_time,accuracy_m\r\n";
-const GPX_HEAD: &str = concat!(
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
-    "<gpx version=\"1.1\" creator=\"UdaConnect\" xmlns=\"http://www.topografix.com/GPX/1/1\" ",
-    "xmlns:uc=\"urn:udaconnect:gpx:1\">\n"
-);
 
 /// Writes locations: [`begin`](Self::begin), for each person [`person`](Self::person) and their locations, and
-/// [`end`](Self::end). Coordinates and times come back from [`read`](super::read) exactly as they were.
+/// [`end`](Self::end). Coordinates and times come back from [`read`](crate::formats::read) exactly as they were.
 #[derive(Debug)]
 pub struct LocationWriter {
     media: Media,
@@ -60,7 +26,7 @@ impl LocationWriter {
     pub fn begin(&mut self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(match self.media {
             Media::Csv => CSV_HEADER.as_bytes(),
-            Media::GeoJson => b"{\"type\":\"FeatureCollection\",\"features\":[",
+            Media::GeoJson => GEOJSON_HEAD.as_bytes(),
             Media::Gpx => GPX_HEAD.as_bytes(),
         })
     }
@@ -72,7 +38,7 @@ impl LocationWriter {
             Media::Gpx => {
                 self.end_track(out)?;
                 self.in_track = true;
-                let name = format!("{} {}", person.first_name, person.last_name);
+                let name = full_name(person);
                 writeln!(
                     out,
                     "<trk><name>{}</name><desc>{}</desc><extensions><uc:person_id>{}</uc:person_id></extensions><trkseg>",
@@ -123,10 +89,10 @@ impl LocationWriter {
     pub fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
         match self.media {
             Media::Csv => Ok(()),
-            Media::GeoJson => out.write_all(b"\n]}\n"),
+            Media::GeoJson => out.write_all(GEOJSON_TAIL.as_bytes()),
             Media::Gpx => {
                 self.end_track(out)?;
-                out.write_all(b"</gpx>\n")
+                out.write_all(GPX_TAIL.as_bytes())
             }
         }
     }
@@ -134,9 +100,4 @@ impl LocationWriter {
     fn end_track(&mut self, out: &mut impl Write) -> io::Result<()> {
         if std::mem::take(&mut self.in_track) { out.write_all(b"</trkseg></trk>\n") } else { Ok(()) }
     }
-}
-
-/// RFC 3339 with `Z`, with as many decimals as are needed.
-fn utc(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
