@@ -164,11 +164,16 @@ fn start(state: &mut State, element: &BytesStart<'_>, line: u64, options: &Optio
     };
     match tag {
         Tag::Point => {
-            let of = |name: &str| {
-                let attribute = element.attributes().flatten().find(|attribute| attribute.key.as_ref() == name)?;
-                Some(attribute.value.into_owned())
-            };
-            state.point = Some(Point { line, latitude: of("lat"), longitude: of("lon"), ..Point::default() });
+            let mut point = Point { line, ..Point::default() };
+            for attribute in element.attributes() {
+                let attribute = attribute.map_err(|error| format!("is not valid XML: {error}"))?;
+                match attribute.key.as_ref() {
+                    "lat" => point.latitude = Some(attribute.value.into_owned()),
+                    "lon" => point.longitude = Some(attribute.value.into_owned()),
+                    _ => {}
+                }
+            }
+            state.point = Some(point);
         }
         Tag::Track => state.track = Whose::default(),
         Tag::Time | Tag::Accuracy | Tag::PersonId | Tag::Person | Tag::Other => {}

@@ -247,7 +247,10 @@ fn broken_files() {
     has(broken(kml, 0), &["line 1", "not GPX", "kml"]);
     let strava = sample("strava.gpx");
     has(broken(&strava[..strava.len() - 100], 2), &["cut off", "line 1"]);
-    has(broken(&strava.iter().map(|&b| if b == b'"' { b'<' } else { b }).collect::<Vec<_>>(), 0), &["line 1", "XML"]);
+    has(broken(&strava.iter().map(|&b| if b == b'"' { b'<' } else { b }).collect::<Vec<_>>(), 0), &["line 10", "XML"]);
+    let crossed =
+        String::from_utf8(strava.clone()).unwrap().replacen("</ele>\n    <time>2026-06-02T15:30:01Z", "</elf>", 1);
+    has(broken(crossed.as_bytes(), 1), &["line 15", "XML"]);
     let geojson = sample("track.geojson");
     has(broken(&geojson[..700], 3), &["cut off", "line 10"]);
     let text = String::from_utf8(geojson.clone()).unwrap().replace("\"a walk\",\n", "a walk\n");
