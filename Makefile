@@ -1,5 +1,5 @@
 # Every target is a script, so that each can also be called by itself.
-.PHONY: help run test lint bench cluster
+.PHONY: help run test lint bench cluster faults
 .NOTPARALLEL:
 
 help: ## this list
@@ -19,3 +19,6 @@ bench: ## compare with the baselines, write docs/benchmarks.md
 
 cluster: ## every role as its own process, with PostgreSQL and Apache Kafka
 	@scripts/cluster.sh
+
+faults: ## everything fails again and again while phones stream: minutes, for a release
+	@scripts/faults.sh

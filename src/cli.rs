@@ -20,6 +20,10 @@ pub struct Cli {
 enum Role {
     #[cfg(feature = "api")]
     ServeApi(crate::api::Args),
+    #[cfg(feature = "grpc")]
+    ServeGrpc(crate::grpc::Args),
+    #[cfg(feature = "consume")]
+    Consume(crate::consumer::Args),
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
@@ -30,6 +34,8 @@ enum Role {
     Import(crate::import::Args),
     #[cfg(feature = "export")]
     Export(crate::export::Args),
+    #[cfg(feature = "dead-letters")]
+    DeadLetters(crate::dead_letters::Args),
     #[cfg(feature = "healthcheck")]
     Healthcheck(crate::healthcheck::Args),
 }
@@ -68,6 +74,10 @@ impl Role {
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,
+            #[cfg(feature = "grpc")]
+            Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
+            #[cfg(feature = "consume")]
+            Self::Consume(args) => crate::consumer::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
@@ -78,6 +88,8 @@ impl Role {
             Self::Import(args) => until(shutdown, crate::import::run(args)).await,
             #[cfg(feature = "export")]
             Self::Export(args) => until(shutdown, crate::export::run(args)).await,
+            #[cfg(feature = "dead-letters")]
+            Self::DeadLetters(args) => until(shutdown, crate::dead_letters::run(args)).await,
             #[cfg(feature = "healthcheck")]
             Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
         }

@@ -7,6 +7,7 @@ use super::problem::{Problem, ProblemJson};
 use super::server::Service;
 use crate::domain::{Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded};
 use crate::formats::owntracks::{self, Message, Report};
+use crate::ingest::Outcome;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, ensure};
@@ -126,22 +127,23 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
             creation_time: Some(report.time),
             accuracy_m: report.accuracy_m,
         };
-        NewLocation::new(input, Utc::now(), service.max_ahead).map_err(|error| Error::Invalid(as_the_app_names(error)))
+        NewLocation::new(input, Utc::now(), service.sink.max_ahead()).map_err(|error| Error::Invalid(as_the_app_names(error)))
     };
     // A person is created only for a location that can be stored.
     if let Err(error) = PersonId::new(1, "id").map_err(Error::from).and_then(location) {
         return Err(error.into());
     }
     let person = person(&service, &user, &device).await?;
-    let recorded = service.sink.record(vec![location(person)?]).await?.into_iter().next();
-    match recorded {
-        Some(Recorded::Stored { .. } | Recorded::Duplicate { .. }) => Ok(nothing_to_tell()),
-        Some(Recorded::UnknownPerson) => {
-            let message = format!("{user}/{device} is person {person}, who does not exist; correct OWNTRACKS_USERS");
-            Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message))
-        }
-        None => Err(Error::Internal("no outcome for a location".to_owned()).into()),
+    let unknown = match service.sink.record(vec![location(person)?]).await? {
+        Outcome::Recorded(recorded) => recorded.contains(&Recorded::UnknownPerson),
+        // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.
+        Outcome::Queued(_) => false,
+    };
+    if unknown {
+        let message = format!("{user}/{device} is person {person}, who does not exist; correct OWNTRACKS_USERS");
+        return Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message));
     }
+    Ok(nothing_to_tell())
 }
 
 fn nothing_to_tell() -> HttpResponse {
