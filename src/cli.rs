@@ -30,6 +30,8 @@ enum Role {
     Migrate(crate::migrate::Args),
     #[cfg(feature = "seed")]
     Seed(crate::demo::seed::Args),
+    #[cfg(feature = "simulate")]
+    Simulate(crate::demo::simulate::Args),
     #[cfg(feature = "import")]
     Import(crate::import::Args),
     #[cfg(feature = "export")]
@@ -84,6 +86,8 @@ impl Role {
             Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
             #[cfg(feature = "seed")]
             Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            #[cfg(feature = "simulate")]
+            Self::Simulate(args) => until(shutdown, crate::demo::simulate::run(args)).await,
             #[cfg(feature = "import")]
             Self::Import(args) => until(shutdown, crate::import::run(args)).await,
             #[cfg(feature = "export")]

@@ -34,8 +34,8 @@ pub mod consumer;
 /// Role: what could not be stored.
 #[cfg(feature = "dead-letters")]
 pub mod dead_letters;
-/// Role: a demo event.
-#[cfg(feature = "seed")]
+/// Roles: a demo event, and a crowd of phones at it.
+#[cfg(any(feature = "seed", feature = "simulate"))]
 pub mod demo;
 /// Role: what is stored, as files.
 #[cfg(feature = "export")]

@@ -127,7 +127,8 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
             creation_time: Some(report.time),
             accuracy_m: report.accuracy_m,
         };
-        NewLocation::new(input, Utc::now(), service.sink.max_ahead()).map_err(|error| Error::Invalid(as_the_app_names(error)))
+        NewLocation::new(input, Utc::now(), service.sink.max_ahead())
+            .map_err(|error| Error::Invalid(as_the_app_names(error)))
     };
     // A person is created only for a location that can be stored.
     if let Err(error) = PersonId::new(1, "id").map_err(Error::from).and_then(location) {

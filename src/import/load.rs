@@ -2,9 +2,10 @@
 
 use super::files::Input;
 use super::persons::{Found, Persons};
-use super::summary::Summary;
+use super::summary::{Summary, Way};
 use crate::domain::{LocationInput, NewLocation, Result};
 use crate::formats::{self, Bad, Fix, Item, Options};
+use crate::ingest::{Drain, IngestArgs, LocationSink, MAX_REQUEST};
 use crate::store::{Store, Stored};
 use chrono::{TimeDelta, Utc};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -28,28 +29,65 @@ pub struct Rules {
     pub options: Options,
     pub stop_at_bad: bool,
     pub max_ahead: TimeDelta,
-    pub dry_run: bool,
+}
+
+/// Where locations go.
+#[derive(Clone)]
+pub enum Target {
+    Store(Store),
+    /// To Kafka; `consume` stores them.
+    Kafka(LocationSink),
+    /// Nowhere: a dry run.
+    Nowhere,
+}
+
+impl Target {
+    /// What comes with a sink is to be waited for at the end.
+    pub fn new(store: &Store, ingest: &IngestArgs, dry_run: bool) -> Result<(Self, Option<Drain>)> {
+        if dry_run {
+            return Ok((Self::Nowhere, None));
+        }
+        if ingest.kafka.kafka_bootstrap.is_none() {
+            return Ok((Self::Store(store.clone()), None));
+        }
+        let (sink, drain) = LocationSink::start(store, ingest)?;
+        Ok((Self::Kafka(sink), Some(drain)))
+    }
+
+    /// Returns when they are safe.
+    async fn take(&self, batch: Vec<NewLocation>) -> Result<Stored> {
+        let count = batch.len();
+        match self {
+            Self::Store(store) => return store.record_bulk(&batch).await,
+            Self::Kafka(sink) => {
+                let mut waiting = Vec::new();
+                for part in batch.chunks(MAX_REQUEST as usize) {
+                    waiting.push(sink.take(part.to_vec()).await?);
+                }
+                for taken in waiting {
+                    taken.outcome().await?;
+                }
+            }
+            Self::Nowhere => {}
+        }
+        Ok(Stored { stored: count, ..Stored::default() })
+    }
 }
 
 /// Brings all files in. An error is one of the store; what is wrong with files is in the summary.
-pub async fn run(store: &Store, files: Vec<Input>, persons: Persons, rules: Rules) -> anyhow::Result<Summary> {
+pub async fn run(target: Target, files: Vec<Input>, persons: Persons, rules: Rules) -> anyhow::Result<Summary> {
     let begin = Instant::now();
     let bar = bar(&files);
-    let dry_run = rules.dry_run;
     let (queue, batches) = mpsc::channel::<Vec<NewLocation>>(1);
     let batches = Arc::new(Mutex::new(batches));
     let mut writers: JoinSet<Result<Stored>> = JoinSet::new();
     for _ in 0..WRITERS {
-        let (store, batches) = (store.clone(), batches.clone());
+        let (target, batches) = (target.clone(), batches.clone());
         writers.spawn(async move {
             let mut sum = Stored::default();
             loop {
                 let Some(batch) = batches.lock().await.recv().await else { return Ok(sum) };
-                if dry_run {
-                    sum.stored += batch.len();
-                } else {
-                    sum += store.record_bulk(&batch).await?;
-                }
+                sum += target.take(batch).await?;
             }
         });
     }
@@ -81,9 +119,11 @@ pub async fn run(store: &Store, files: Vec<Input>, persons: Persons, rules: Rule
     summary.duplicates = stored.duplicates as u64;
     summary.vanished = stored.unknown.len();
     summary.persons_created = persons.created;
-    summary.dry_run = dry_run;
-    if summary.stored >= MANY && !dry_run {
-        store.vacuum().await?;
+    match target {
+        Target::Store(store) if summary.stored >= MANY => store.vacuum().await?,
+        Target::Store(_) => {}
+        Target::Kafka(_) => summary.way = Way::Kafka,
+        Target::Nowhere => summary.way = Way::Nowhere,
     }
     summary.time = begin.elapsed();
     Ok(summary)

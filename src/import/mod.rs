@@ -6,16 +6,17 @@ mod persons;
 mod summary;
 
 use crate::formats::{Columns, Format, Options, PersonBy};
+use crate::ingest::IngestArgs;
 use crate::runtime::Incomplete;
 use crate::store::{DatabaseArgs, Store};
 use anyhow::{Context, bail};
-use chrono::TimeDelta;
 use std::path::PathBuf;
 
 /// Bring in locations from GPX, GeoJSON, CSV and OwnTracks files
 ///
 /// What a file is, is found out from its content, also when it is packed with gzip or zstd. What is stored already is
-/// stored once: after an interruption, or with a corrected file, simply run it again. Exit status 0: everything is stored;
+/// stored once: after an interruption, or with a corrected file, simply run it again. With KAFKA_BOOTSTRAP locations go
+/// through Kafka, else straight to the database. Exit status 0: everything is stored;
 /// 3: all that is good is stored, something was refused; 1: it failed or was stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -64,9 +65,8 @@ pub struct Args {
     /// Read and check everything, store nothing
     #[arg(long, env = "IMPORT_DRY_RUN")]
     dry_run: bool,
-    /// How far a location's time may be ahead of this machine's clock
-    #[arg(long, env, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(0..=86_400))]
-    max_clock_skew: i64,
+    #[command(flatten)]
+    ingest: IngestArgs,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -109,13 +109,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::new(&args.database, "import")?;
     store.ready().await?;
     let persons = persons::Persons::new(store.clone(), args.company, args.dry_run);
-    let rules = load::Rules {
-        options,
-        stop_at_bad: args.stop_at_bad,
-        max_ahead: TimeDelta::seconds(args.max_clock_skew),
-        dry_run: args.dry_run,
-    };
-    let summary = load::run(&store, files, persons, rules).await?;
+    let rules = load::Rules { options, stop_at_bad: args.stop_at_bad, max_ahead: args.ingest.clock.max_ahead() };
+    let (target, drain) = load::Target::new(&store, &args.ingest, args.dry_run)?;
+    let summary = load::run(target, files, persons, rules).await?;
+    if let Some(drain) = drain {
+        drain.drained().await;
+    }
     println!("{summary}");
     if summary.stopped {
         bail!("stopped at the first thing that is bad; what came before it is stored");

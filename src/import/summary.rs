@@ -8,6 +8,16 @@ use std::time::Duration;
 /// How many bad records are shown; of the others only the count is.
 const SHOWN: usize = 10;
 
+/// Where the locations went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    #[default]
+    Store,
+    Kafka,
+    /// It was a dry run.
+    Nowhere,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub files: usize,
@@ -26,7 +36,7 @@ pub struct Summary {
     pub vanished: usize,
     /// Whether it was left at the first thing that is bad.
     pub stopped: bool,
-    pub dry_run: bool,
+    pub way: Way,
     pub time: Duration,
 }
 
@@ -63,14 +73,14 @@ impl fmt::Display for Summary {
         let skipped: u64 = self.skipped.values().sum();
         let refused: u64 = self.refused.values().sum();
         write!(f, "{} records in {files}: ", self.read)?;
-        if self.dry_run {
-            write!(f, "{} locations would be stored", self.stored)?;
-        } else {
-            write!(f, "{} locations stored, {} were there already", self.stored, self.duplicates)?;
+        match self.way {
+            Way::Store => write!(f, "{} locations stored, {} were there already", self.stored, self.duplicates)?,
+            Way::Kafka => write!(f, "{} locations are safe in Kafka and will be stored", self.stored)?,
+            Way::Nowhere => write!(f, "{} locations would be stored", self.stored)?,
         }
         write!(f, ", {skipped} skipped, {refused} refused; {seconds:.1} s, {rate:.0} a second")?;
         if self.persons_created > 0 {
-            let verb = if self.dry_run { "would be created" } else { "created" };
+            let verb = if self.way == Way::Nowhere { "would be created" } else { "created" };
             write!(f, "\npersons {verb}: {}", self.persons_created)?;
         }
         if skipped > 0 {

@@ -19,4 +19,5 @@ mod owntracks;
 mod persons;
 mod schema;
 mod seed;
+mod simulate;
 mod transfer;
