@@ -30,9 +30,9 @@ fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
 
-    // Without the gRPC role only the messages are wanted: Kafka has no services.
-    let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
-    tonic_prost_build::configure().build_server(grpc).build_client(grpc).compile_fds(descriptors)?;
+    // Without a role that speaks gRPC only the messages are wanted: Kafka has no services.
+    let [grpc, simulate] = ["GRPC", "SIMULATE"].map(|role| std::env::var_os(format!("CARGO_FEATURE_{role}")).is_some());
+    tonic_prost_build::configure().build_server(grpc).build_client(grpc || simulate).compile_fds(descriptors)?;
     Ok(())
 }
 
