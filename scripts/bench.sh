@@ -39,5 +39,4 @@ fi
 PGBENCH=${PGBENCH:-$(scripts/postgres.sh bin)/pgbench}
 export PGBENCH
 
-step cargo build --release --locked || die "the build failed"
 step cargo bench --locked --bench udaconnect -- "$@"

@@ -7,6 +7,9 @@ pub mod domain;
 /// How locations get from a request to where they are safe.
 #[cfg(feature = "ingest")]
 pub mod ingest;
+/// Whom did a person meet: the store's candidates, decided by the domain.
+#[cfg(feature = "store")]
+pub mod meetings;
 /// What every role needs: log lines, the end of the process, probes and metrics. Imports nothing of ours.
 pub mod runtime;
 /// PostgreSQL: every line of SQL in the program.

@@ -1,6 +1,7 @@
 //! The server: which path goes where, and what goes around every request.
 
-use super::{docs, locations, persons, problem};
+use super::{connections, docs, locations, persons, problem};
+use crate::domain::Error;
 use crate::ingest::BatchWriter;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
@@ -8,11 +9,17 @@ use crate::store::Store;
 use actix_cors::Cors;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, ETAG, LINK, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, Route, web};
+use actix_web::{
+    App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
+};
 use chrono::TimeDelta;
 use serde::Serialize;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -120,6 +127,26 @@ fn routes(config: &mut web::ServiceConfig) {
             "GET, HEAD",
             [web::get().to(locations::of_person), web::head().to(locations::of_person)],
         ))
+        .service(path(
+            "/api/persons/{id}/days",
+            "GET, HEAD",
+            [web::get().to(connections::days), web::head().to(connections::days)],
+        ))
+        .service(path(
+            "/api/persons/{id}/connections",
+            "GET, HEAD",
+            [web::get().to(connections::list), web::head().to(connections::list)],
+        ))
+        .service(path(
+            "/api/persons/{id}/connections/{other_id}",
+            "GET, HEAD",
+            [web::get().to(connections::between), web::head().to(connections::between)],
+        ))
+        .service(path(
+            "/api/persons/{id}/connection",
+            "GET, HEAD",
+            [web::get().to(connections::nearby), web::head().to(connections::nearby)],
+        ))
         .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
         .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
         .service(path(
@@ -155,6 +182,12 @@ pub(super) fn page<T: Serialize>(
     next: Option<String>,
 ) -> HttpResponse {
     let mut response = HttpResponse::Ok();
+    link(request, &mut response, next);
+    response.json(items.collect::<Vec<_>>())
+}
+
+/// Says where the next page is, if there is one.
+pub(super) fn link(request: &HttpRequest, response: &mut HttpResponseBuilder, next: Option<String>) {
     if let Some(cursor) = next {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(
@@ -163,7 +196,33 @@ pub(super) fn page<T: Serialize>(
         query.append_pair("cursor", &cursor);
         response.insert_header((LINK, format!("<{}?{}>; rel=\"next\"", request.path(), query.finish())));
     }
-    response.json(items.collect::<Vec<_>>())
+}
+
+/// A list with an ETag, or 304 without it if the client has it. That saves its way over the network, not its making: what
+/// somebody met today may change with every location that comes in, and nothing cheaper than the answer tells.
+pub(super) fn tagged<T: Serialize>(
+    request: &HttpRequest,
+    mut response: HttpResponseBuilder,
+    items: impl Iterator<Item = T>,
+) -> HttpResponse {
+    let body = match serde_json::to_vec(&items.collect::<Vec<_>>()) {
+        Ok(body) => body,
+        Err(error) => return problem::of(Error::Internal(error.to_string())).error_response(),
+    };
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    // Weak: the same answer may be sent packed in different ways.
+    let tag = EntityTag::new_weak(format!("{:016x}", hasher.finish()));
+    response.insert_header(ETag(tag.clone())).insert_header((CACHE_CONTROL, "private, no-cache"));
+    let known = match request.get_header::<IfNoneMatch>() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|given| given.weak_eq(&tag)),
+        None => false,
+    };
+    if known {
+        return response.status(StatusCode::NOT_MODIFIED).finish();
+    }
+    response.content_type("application/json").body(body)
 }
 
 fn cors(origins: &[String]) -> Cors {

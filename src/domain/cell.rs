@@ -31,9 +31,19 @@ impl Cell {
         self.0
     }
 
+    /// The cell that has this number, as it was stored.
+    pub fn numbered(number: i64) -> Self {
+        Self(number)
+    }
+
     fn new(row: i64, column: i64) -> Self {
         Self(row << ROW_SHIFT | column)
     }
+}
+
+/// How high a cell is, in metres, about.
+pub(super) fn cell_height_m() -> f64 {
+    180.0 / ROWS as f64 * 111_195.0
 }
 
 /// The cell that holds a coordinate.
@@ -53,9 +63,24 @@ impl CellRange {
     pub fn contains(self, cell: Cell) -> bool {
         self.first <= cell && cell <= self.last
     }
+
+    /// How many there are.
+    pub fn count(self) -> u64 {
+        self.last.0.abs_diff(self.first.0) + 1
+    }
+
+    /// Each of them.
+    pub fn cells(self) -> impl Iterator<Item = Cell> {
+        (self.first.0..=self.last.0).map(Cell)
+    }
+
+    /// The row that all of them are in.
+    pub(super) fn row(self) -> i64 {
+        self.first.0 >> ROW_SHIFT
+    }
 }
 
-/// The smallest box of latitudes and longitudes around some coordinates of one cell.
+/// The smallest box of latitudes and longitudes around some coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extent {
     south: f64,
@@ -70,8 +95,8 @@ impl Extent {
         Self { south: latitude, north: latitude, west: longitude, east: longitude }
     }
 
-    /// Grows the box until it holds another coordinate, which must be of the same cell: only then is "between" clear, since a
-    /// cell does not cross the antimeridian.
+    /// Grows the box until it holds another coordinate. A box never crosses the antimeridian: of coordinates on both sides of it
+    /// becomes one that goes round the other way, which is large, but no less right.
     pub fn include(&mut self, coordinate: Coordinate) {
         let other = Self::of(coordinate);
         self.south = self.south.min(other.south);

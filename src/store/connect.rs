@@ -92,6 +92,7 @@ pub(super) struct Connector {
     config: tokio_postgres::Config,
     pool_size: usize,
     connect_timeout: Duration,
+    statement_timeout: Duration,
     /// Where connections live: callers may run on runtimes of their own (actix-web has one a worker), whose end or load must
     /// not touch a connection that others use.
     runtime: tokio::runtime::Handle,
@@ -126,12 +127,17 @@ impl Connector {
             config,
             pool_size: args.database_pool_size as usize,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
+            statement_timeout: Duration::from_secs(args.database_statement_timeout),
             runtime: tokio::runtime::Handle::current(),
         })
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
         self.connect_timeout
+    }
+
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.statement_timeout
     }
 
     /// One connection of its own, outside any pool. Errors say where it was tried and what to do.

@@ -25,6 +25,9 @@ pub(super) struct LocationRow {
     accuracy_m: Option<f64>,
 }
 
+/// The columns of a [`LocationRow`], for hand-written SQL.
+pub(super) type LocationColumns = diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<LocationRow, diesel::pg::Pg>>;
+
 impl LocationRow {
     pub(super) fn into_domain(self) -> Result<Location> {
         Ok(Location {

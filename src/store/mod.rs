@@ -8,12 +8,14 @@ mod error;
 mod locations;
 mod migrations;
 mod persons;
+mod proximity;
 mod schema;
 mod statement;
 
 pub use connect::{DatabaseArgs, DatabaseUrl};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
+pub use proximity::{CellTimes, Snapshot};
 
 use crate::domain::{Error, Result};
 use connect::Connector;

@@ -14,6 +14,9 @@ use std::marker::PhantomData;
 
 /// A value bound to a [`Statement`]: the kinds that our SQL takes.
 pub(super) enum Bind<'a> {
+    Id(i64),
+    Time(DateTime<Utc>),
+    Point(Point),
     Ids(&'a [i64]),
     Times(&'a [DateTime<Utc>]),
     Points(&'a [Point]),
@@ -43,6 +46,9 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
             out.push_sql(before);
             rest = after;
             match bind {
+                Bind::Id(value) => out.push_bind_param::<BigInt, i64>(value)?,
+                Bind::Time(value) => out.push_bind_param::<Timestamptz, DateTime<Utc>>(value)?,
+                Bind::Point(value) => out.push_bind_param::<Geography, Point>(value)?,
                 Bind::Ids(values) => out.push_bind_param::<Array<BigInt>, [i64]>(values)?,
                 Bind::Times(values) => out.push_bind_param::<Array<Timestamptz>, [DateTime<Utc>]>(values)?,
                 Bind::Points(values) => out.push_bind_param::<Array<Geography>, [Point]>(values)?,

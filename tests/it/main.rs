@@ -9,6 +9,7 @@ mod api_faults;
 mod api_input;
 mod cli;
 mod locations;
+mod meetings;
 mod persons;
 mod schema;
 mod seed;

@@ -1,0 +1,296 @@
+use super::extract::{Query, path_person, shown};
+use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
+use super::problem::ProblemJson;
+use super::server::{Service, link, tagged};
+use super::{Answer, cursor};
+use crate::domain::{
+    ContactRule, EncounterRule, Error, FieldError, Location, Person, PersonId, TimeRange, parse_duration,
+};
+use crate::meetings::{self, ConnectionPosition, Nearby, Question};
+use actix_web::http::Method;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use chrono::TimeDelta;
+use futures_util::stream;
+use std::sync::Arc;
+
+const DEFAULT_PAGE: usize = 100;
+const MAX_PAGE: usize = 1_000;
+/// The distance of the proof of concept.
+const NEARBY_DISTANCE_M: f64 = 5.0;
+
+/// The days on which a person has locations
+///
+/// Days are UTC, oldest first: what a page offers to choose from.
+#[utoipa::path(
+    get,
+    path = "/api/persons/{id}/days",
+    tag = "connections",
+    params(("id" = i64, Path, description = "The person's id", minimum = 1)),
+    responses(
+        (status = 200, description = "Days, oldest first", body = [DayJson]),
+        (status = 304, description = "As in the answer that If-None-Match names"),
+        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let days = service.store.days(path_person(&request, "id")?).await?;
+    Ok(tagged(&request, HttpResponse::Ok(), days.into_iter().map(DayJson::from)))
+}
+
+/// Whom a person met, strongest connection first
+///
+/// Two people met while their locations were at most `distance` metres and `within` seconds apart; an encounter ends where for
+/// longer than `gap` there was no such location. The `Link` header holds the address of the next page while there is one.
+#[utoipa::path(
+    get,
+    path = "/api/persons/{id}/connections",
+    tag = "connections",
+    params(
+        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
+        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
+        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent", maximum = 1000),
+        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent"),
+        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes (or `within`, if that is more) when absent"),
+        ("min_duration" = Option<String>, Query, description = "Only persons met for so long in all"),
+        ("limit" = Option<u32>, Query, description = "The most persons in this page; 100 when absent", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
+    ),
+    responses(
+        (status = 200, description = "Connections: longest total duration first, then by person", body = [ConnectionJson],
+            headers(
+                ("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"),
+                ("ETag" = String, description = "For If-None-Match"))),
+        (status = 304, description = "As in the answer that If-None-Match names"),
+        (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let names = ["start_date", "end_date", "distance", "within", "gap", "min_duration", "limit", "cursor"];
+    let query = Query::of(&request, &names)?;
+    let question = question(&request, &query)?;
+    let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
+    let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
+    let list = cursor::Question::new("connections", &[&format!("{question:?} {min_duration:?}")]);
+    let after = match query.get("cursor") {
+        Some(text) => Some(position(cursor::read(list, text)?)?),
+        None => None,
+    };
+    let page = meetings::connections(&service.store, question, min_duration, after, limit).await?;
+    let next = page.next.map(|next| cursor::write(list, &[micros(next.total_duration), next.person.get()]));
+    let mut response = HttpResponse::Ok();
+    link(&request, &mut response, next);
+    Ok(tagged(&request, response, page.items.into_iter().map(ConnectionJson::from)))
+}
+
+/// The encounters of two persons, oldest first
+///
+/// The same from both sides.
+#[utoipa::path(
+    get,
+    path = "/api/persons/{id}/connections/{other_id}",
+    tag = "connections",
+    params(
+        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("other_id" = i64, Path, description = "The other person's id", minimum = 1),
+        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
+        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
+        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent", maximum = 1000),
+        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent"),
+        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes (or `within`, if that is more) when absent"),
+    ),
+    responses(
+        (status = 200, description = "Encounters, oldest first", body = [EncounterJson],
+            headers(("ETag" = String, description = "For If-None-Match"))),
+        (status = 304, description = "As in the answer that If-None-Match names"),
+        (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "gap"])?;
+    let question = question(&request, &query)?;
+    let other = path_person(&request, "other_id")?;
+    let encounters = meetings::encounters(&service.store, question, other).await?;
+    Ok(tagged(&request, HttpResponse::Ok(), encounters.into_iter().map(EncounterJson::from)))
+}
+
+/// The locations of others near a person's own
+///
+/// The proof of concept's question: whose locations were at most `distance` metres from one of the person's own, in the same
+/// range of dates but not necessarily at the same time (give `within` for that). Each location once, ordered by time and then
+/// id, all of them unless `limit` is given; sent as it is found.
+#[utoipa::path(
+    get,
+    path = "/api/persons/{id}/connection",
+    tag = "connections",
+    params(
+        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("start_date" = String, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
+        ("end_date" = String, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
+        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 5 when absent", maximum = 1000),
+        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; unlimited when absent"),
+        ("limit" = Option<u32>, Query, description = "The most locations; unlimited when absent", minimum = 1),
+    ),
+    responses(
+        (status = 200, description = "Locations with their persons, oldest first", body = [NearbyJson]),
+        (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer {
+    let person = path_person(&request, "id")?;
+    let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "limit"])?;
+    let mut parameters = Parameters::of(&query);
+    parameters.require("start_date");
+    parameters.require("end_date");
+    let range = parameters.range();
+    let (distance, within) = (parameters.distance(), parameters.duration("within"));
+    let rule = parameters.check(ContactRule::new(distance.unwrap_or(NEARBY_DISTANCE_M), within));
+    let (range, rule) = parameters.finish(range.zip(rule))?;
+    let limit = query.limit(usize::MAX, u32::MAX as usize)?;
+    let mut nearby = meetings::nearby(&service.store, person, range, rule).await?;
+    // The first part before the status: by then it shows whether the question can be answered.
+    let part = nearby.next().await?;
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json").insert_header((CACHE_CONTROL, "private, no-cache"));
+    if request.method() == Method::HEAD {
+        return Ok(response.finish());
+    }
+    let listing = Listing { more: part.is_some(), nearby, part, left: limit, begun: false, ended: false };
+    Ok(response.streaming(stream::try_unfold(listing, |mut listing| async move {
+        match listing.next().await {
+            Ok(bytes) => Ok(bytes.map(|bytes| (bytes, listing))),
+            Err(error) => {
+                // Too late for a status: the broken-off body has to tell.
+                tracing::warn!(%error, "a list of nearby locations was broken off");
+                Err(error)
+            }
+        }
+    })))
+}
+
+/// A long JSON array that is written part by part.
+struct Listing {
+    nearby: Nearby,
+    part: Option<Vec<(Location, Arc<Person>)>>,
+    more: bool,
+    /// How many items may still come.
+    left: usize,
+    begun: bool,
+    ended: bool,
+}
+
+impl Listing {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        if self.ended {
+            return Ok(None);
+        }
+        if self.part.is_none() && self.more && self.left > 0 {
+            self.part = self.nearby.next().await?;
+        }
+        let mut bytes = Vec::new();
+        if !self.begun {
+            bytes.push(b'[');
+        }
+        match self.part.take() {
+            Some(part) => {
+                for (location, person) in part.into_iter().take(self.left) {
+                    if self.begun {
+                        bytes.push(b',');
+                    }
+                    self.begun = true;
+                    self.left -= 1;
+                    serde_json::to_writer(&mut bytes, &NearbyJson::of(location, &person))
+                        .map_err(|error| Error::Internal(error.to_string()))?;
+                }
+            }
+            None => self.more = false,
+        }
+        if !self.more || self.left == 0 {
+            bytes.push(b']');
+            self.ended = true;
+        }
+        Ok(Some(bytes.into()))
+    }
+}
+
+/// What whom-did-I-meet questions have in common; the errors name every wrong parameter.
+fn question(request: &HttpRequest, query: &Query) -> Result<Question, Error> {
+    let person = path_person(request, "id")?;
+    let mut parameters = Parameters::of(query);
+    let range = parameters.range();
+    let distance = parameters.distance();
+    let (within, gap) = (parameters.duration("within"), parameters.duration("gap"));
+    let rule = parameters.check(EncounterRule::new(distance, within, gap));
+    parameters.duration("min_duration");
+    let (range, rule) = parameters.finish(range.zip(rule))?;
+    Ok(Question { person, range, rule })
+}
+
+/// Query parameters, read one by one; what is wrong with any is collected.
+struct Parameters<'a> {
+    query: &'a Query,
+    errors: Vec<FieldError>,
+}
+
+impl<'a> Parameters<'a> {
+    fn of(query: &'a Query) -> Self {
+        Self { query, errors: Vec::new() }
+    }
+
+    fn require(&mut self, name: &str) {
+        if self.query.get(name).is_none() {
+            let message = "must be given: a date such as 2026-06-02 or a time such as 2026-06-02T10:00:00Z";
+            self.errors.push(FieldError::new(name, message));
+        }
+    }
+
+    fn range(&mut self) -> Option<TimeRange> {
+        self.check(TimeRange::parse(self.query.get("start_date"), self.query.get("end_date")))
+    }
+
+    /// A distance in metres, if it is a number; the rule knows its bounds.
+    fn distance(&mut self) -> Option<f64> {
+        let name = "distance";
+        let text = self.query.get(name)?;
+        let wrong = |_| {
+            let most = ContactRule::MAX_DISTANCE_M;
+            let message = format!("must be a number of metres, more than 0 and at most {most}; got {:?}", shown(text));
+            Error::invalid(name, message)
+        };
+        self.check(text.trim().parse().map_err(wrong))
+    }
+
+    fn duration(&mut self, name: &str) -> Option<TimeDelta> {
+        let text = self.query.get(name)?;
+        self.check(parse_duration(text).map_err(|message| Error::invalid(name, message)))
+    }
+
+    fn check<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.errors.extend(error.into_fields("query"))).ok()
+    }
+
+    fn finish<T>(self, value: Option<T>) -> Result<T, Error> {
+        match value {
+            Some(value) if self.errors.is_empty() => Ok(value),
+            _ => Err(Error::Invalid(self.errors)),
+        }
+    }
+}
+
+fn position([micros, person]: [i64; 2]) -> Result<ConnectionPosition, Error> {
+    Ok(ConnectionPosition { total_duration: TimeDelta::microseconds(micros), person: PersonId::new(person, "cursor")? })
+}
+
+fn micros(time: TimeDelta) -> i64 {
+    time.num_microseconds().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,215 @@
+//! Where and when to look for others: the cells in reach of a person's own locations, each at the times that are near enough.
+
+use super::{Cell, CellRange, ContactRule, Extent, Fix, TimeRange, cell_height_m};
+use std::collections::{BTreeSet, HashMap};
+
+/// Cells side by side, and times in microseconds since 1970 UTC, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    pub cells: CellRange,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// Every cell and time in the range at which a contact with one of these locations can be; no cell and time twice.
+///
+/// Locations near each other in place and time are taken together (a visit), so that there are few lookups, and a little
+/// more is looked at than could be a contact.
+pub fn lookups(fixes: &[Fix], rule: ContactRule, range: TimeRange) -> Vec<Lookup> {
+    let mut rectangles: Vec<Lookup> = visits(fixes, rule)
+        .into_iter()
+        .filter_map(|visit| {
+            let from = rule.window(visit.from).0.max(range.from().timestamp_micros());
+            let to = rule.window(visit.to).1.min(range.to().timestamp_micros() - 1);
+            (from <= to).then(|| {
+                let reach = visit.extent.reach(rule.distance_m());
+                reach.into_iter().map(move |cells| Lookup { cells, from, to })
+            })
+        })
+        .flatten()
+        .collect();
+    rectangles.sort_unstable_by_key(|lookup| (lookup.cells, lookup.from));
+    rectangles.dedup_by(|next, kept| next.cells == kept.cells && join(kept, next));
+    rectangles.chunk_by(|a, b| a.cells.row() == b.cells.row()).flat_map(disjoint).collect()
+}
+
+/// Some locations near each other, from the first to the last.
+struct Visit {
+    extent: Extent,
+    from: i64,
+    to: i64,
+}
+
+/// How much farther than the distance a visit may make us look, as a share of the distance.
+const SPREAD: f64 = 0.25;
+
+fn visits(fixes: &[Fix], rule: ContactRule) -> Vec<Visit> {
+    let height = (rule.distance_m() * SPREAD).max(cell_height_m()) / METRES_PER_DEGREE;
+    let mut visits: Vec<Visit> = Vec::new();
+    let mut latest: HashMap<(i64, i64), usize> = HashMap::new();
+    for fix in fixes {
+        let row = (fix.coordinate.latitude() / height).floor();
+        let width = height / ((row + 0.5) * height).to_radians().cos().max(1e-3);
+        let place = (row as i64, (fix.coordinate.longitude() / width).floor() as i64);
+        let at = *latest.entry(place).or_insert(visits.len());
+        match visits.get_mut(at) {
+            Some(visit) if touching(visit.to, rule, fix.time) => {
+                visit.extent.include(fix.coordinate);
+                visit.from = visit.from.min(fix.time);
+                visit.to = visit.to.max(fix.time);
+            }
+            _ => {
+                latest.insert(place, visits.len());
+                visits.push(Visit { extent: Extent::of(fix.coordinate), from: fix.time, to: fix.time });
+            }
+        }
+    }
+    visits
+}
+
+/// Only a size to aim at depends on this.
+const METRES_PER_DEGREE: f64 = 111_195.0;
+
+/// A lookup costs about as much as the rows that some seconds hold: shorter pauses are looked at rather than left out.
+const PAUSE: i64 = 10_000_000;
+
+/// Whether the windows around two times leave no pause between them.
+fn touching(earlier: i64, rule: ContactRule, later: i64) -> bool {
+    rule.window(earlier).1.saturating_add(PAUSE) >= rule.window(later).0
+}
+
+/// Lets the first take in the second if they leave no pause; they must be of the same cells and the first not begin later.
+fn join(first: &mut Lookup, second: &Lookup) -> bool {
+    let joined = first.to.saturating_add(PAUSE) >= second.from;
+    if joined {
+        first.to = first.to.max(second.to);
+    }
+    joined
+}
+
+/// The same cells and times as these overlapping lookups in one row, without overlaps.
+fn disjoint(row: &[Lookup]) -> Vec<Lookup> {
+    let mut edges: Vec<i64> =
+        row.iter().flat_map(|lookup| [lookup.cells.first.get(), lookup.cells.last.get() + 1]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    let mut leaving: Vec<usize> = (0..row.len()).collect();
+    leaving.sort_unstable_by_key(|&i| row[i].cells.last);
+    let (mut entering, mut leaving) = ((0..row.len()).peekable(), leaving.into_iter().peekable());
+    let mut present: BTreeSet<(i64, i64, usize)> = BTreeSet::new();
+    let mut result: Vec<Lookup> = Vec::new();
+    // Where in `result` the columns before this edge begin.
+    let mut before = 0;
+    for edge in edges.windows(2) {
+        while let Some(i) = leaving.next_if(|&i| row[i].cells.last.get() < edge[0]) {
+            present.remove(&(row[i].from, row[i].to, i));
+        }
+        while let Some(i) = entering.next_if(|&i| row[i].cells.first.get() <= edge[0]) {
+            present.insert((row[i].from, row[i].to, i));
+        }
+        let cells = CellRange { first: Cell::numbered(edge[0]), last: Cell::numbered(edge[1] - 1) };
+        let mut here: Vec<Lookup> = Vec::new();
+        for &(from, to, _) in &present {
+            let lookup = Lookup { cells, from, to };
+            if !here.last_mut().is_some_and(|last| join(last, &lookup)) {
+                here.push(lookup);
+            }
+        }
+        let same = |a: &Lookup, b: &Lookup| a.cells.last.get() + 1 == edge[0] && (a.from, a.to) == (b.from, b.to);
+        let last = &mut result[before..];
+        if last.len() == here.len() && last.iter().zip(&here).all(|(a, b)| same(a, b)) {
+            last.iter_mut().for_each(|lookup| lookup.cells.last = cells.last);
+        } else {
+            before = result.len();
+            result.append(&mut here);
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Coordinate, cell_of};
+    use chrono::TimeDelta;
+    use geographiclib_rs::{DirectGeodesic, Geodesic};
+    use proptest::prelude::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn rule(distance: f64, within: i64) -> ContactRule {
+        ContactRule::new(distance, Some(TimeDelta::microseconds(within))).unwrap()
+    }
+
+    fn standing(latitude: f64, longitude: f64, count: i64) -> Vec<Fix> {
+        (0..count)
+            .map(|i| Fix {
+                time: i * 1_000_000,
+                // Some metres to and fro.
+                coordinate: Coordinate::new(
+                    latitude + (i * 7 % 11) as f64 * 5e-6,
+                    longitude + (i * 5 % 13) as f64 * 5e-6,
+                )
+                .unwrap(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_day_on_one_spot_is_few_lookups() {
+        let found = lookups(&standing(37.5, -122.3, 32_400), rule(10.0, 300_000_000), TimeRange::ALL);
+        assert!(found.len() <= 12, "{}", found.len());
+        let found = lookups(&standing(37.5, -122.3, 32_400), rule(1_000.0, 300_000_000), TimeRange::ALL);
+        assert!(found.len() <= 500, "{}", found.len());
+    }
+
+    #[test]
+    fn the_range_clips() {
+        let time = |micros| chrono::DateTime::from_timestamp_micros(micros).unwrap();
+        let range = TimeRange::new(time(10), time(20)).unwrap();
+        let found = lookups(&standing(37.5, -122.3, 1), rule(10.0, HOUR), range);
+        assert!(found.iter().all(|lookup| (lookup.from, lookup.to) == (10, 19)), "{found:?}");
+    }
+
+    fn own() -> impl Strategy<Value = Vec<Fix>> {
+        let place = prop_oneof![
+            (37.553..37.5534, -122.2908..-122.2904),
+            (37.553..37.5534, -122.2908..-122.2904),
+            (-0.0002..0.0002, 179.9998..=180.0),
+            (-0.0002..0.0002, -180.0..=-179.9998),
+            (89.9999..=90.0, -180.0..=180.0),
+        ];
+        let fix = (place, 0..48 * HOUR).prop_map(|((latitude, longitude), time)| Fix {
+            time,
+            coordinate: Coordinate::new(latitude, longitude).unwrap(),
+        });
+        prop::collection::vec(fix, 1..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn every_contact_is_looked_up_exactly_once(
+            mut own in own(),
+            distance in prop_oneof![1.0..50.0, Just(10.0), Just(1_000.0)],
+            within in prop_oneof![Just(0), Just(300_000_000), Just(24 * HOUR), 0..HOUR],
+            which in any::<prop::sample::Index>(),
+            azimuth in 0.0..360.0,
+            share in prop_oneof![0.0..=1.0, Just(1.0)],
+            later in prop_oneof![-1.0..=1.0, Just(1.0), Just(-1.0)],
+        ) {
+            own.sort_by_key(|fix| fix.time);
+            let found = lookups(&own, rule(distance, within), TimeRange::ALL);
+            let near = own[which.index(own.len())];
+            let (latitude, longitude): (f64, f64) = Geodesic::wgs84().direct(
+                near.coordinate.latitude(), near.coordinate.longitude(), azimuth, distance * share);
+            let other = Coordinate::new(latitude.clamp(-90.0, 90.0), longitude.clamp(-180.0, 180.0)).unwrap();
+            let time = near.time + (within as f64 * later) as i64;
+            let hits = found
+                .iter()
+                .filter(|lookup| lookup.cells.contains(cell_of(other)) && (lookup.from..=lookup.to).contains(&time))
+                .count();
+            prop_assert_eq!(hits, 1);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Who was near whom: the rows that a question about meetings is answered from, by index alone and in one snapshot.
+
+use super::Store;
+use super::error::from_diesel;
+use super::locations::{LocationColumns, LocationRow, coordinate, point};
+use super::persons::PersonRow;
+use super::schema::person;
+use super::statement::{Bind, Statement};
+use crate::domain::{Cell, Error, Fix, Location, Lookup, Person, PersonId, Result, TimeRange};
+use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Date, Timestamptz};
+use diesel_async::pooled_connection::deadpool::Object;
+use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use diesel_geography::sql_types::Geography;
+use diesel_geography::types::Point;
+use futures_util::TryStreamExt;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// One state of the database, in which several questions get answers that agree with each other.
+///
+/// All of them together may take as long as one statement may. A snapshot that is dropped before its end takes its connection
+/// with it: whatever the server still does for it is ended.
+pub struct Snapshot {
+    connection: Object<AsyncPgConnection>,
+    began: Instant,
+    limit: Duration,
+}
+
+/// One cell, and times in microseconds since 1970 UTC, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellTimes {
+    pub cell: Cell,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// Cells that one statement looks into: more would make the arrays that name them large.
+const CELLS_A_STATEMENT: usize = 10_000;
+
+/// Up to so many cells are all looked into, though some may be empty; of more, the empty ones are left out first.
+const CELLS_AT_SIGHT: u64 = 5_000;
+
+/// Most cells that a question may look into, empty ones not counted; each costs a few microseconds and 24 bytes.
+const MOST_CELLS: usize = 2_000_000;
+
+impl Store {
+    /// Begins a snapshot.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let mut connection = self.connection().await?;
+        // A plan is kept as long as its connection. Made while a partition was small or not yet analysed it would be a
+        // sequential scan, and stay one when the partition has grown; what is asked for here always is a few index entries.
+        AnsiTransactionManager::begin_transaction_sql(
+            &mut *connection,
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+             SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off",
+        )
+        .await
+        .map_err(from_diesel)?;
+        Ok(Snapshot { connection, began: Instant::now(), limit: self.connector.statement_timeout() })
+    }
+
+    /// The UTC days on which a person has locations, each with their number, oldest first; [`Error::NotFound`] for an unknown
+    /// person.
+    pub async fn days(&self, person: PersonId) -> Result<Vec<(NaiveDate, u64)>> {
+        let rows: Vec<(NaiveDate, i64)> = Statement::<(Date, BigInt)>::new(
+            "SELECT (creation_time AT TIME ZONE 'UTC')::date AS day, count(*) FROM location WHERE person_id = $1
+             GROUP BY day ORDER BY day",
+            vec![Bind::Id(person.get())],
+        )
+        .load(&mut self.connection().await?)
+        .await
+        .map_err(from_diesel)?;
+        if rows.is_empty() {
+            self.person(person).await?;
+        }
+        Ok(rows.into_iter().map(|(day, count)| (day, count.unsigned_abs())).collect())
+    }
+}
+
+impl Snapshot {
+    /// The person, or [`Error::NotFound`].
+    pub async fn person(&mut self, id: PersonId) -> Result<Person> {
+        let found = self.persons(&[id]).await?.remove(&id);
+        found.ok_or(Error::NotFound { what: "person", id: id.get() })
+    }
+
+    /// Those of the persons that exist, in one query.
+    pub async fn persons(&mut self, ids: &[PersonId]) -> Result<BTreeMap<PersonId, Person>> {
+        let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
+        let rows: Vec<PersonRow> = person::table
+            .select(PersonRow::as_select())
+            .filter(person::id.eq_any(ids))
+            .load(&mut self.connection)
+            .await
+            .map_err(from_diesel)?;
+        rows.into_iter().map(|row| row.into_domain().map(|person| (person.id, person))).collect()
+    }
+
+    /// When and where a person was in the range, oldest first, after `after`, at most `limit`. From the index alone.
+    pub async fn track(
+        &mut self,
+        person: PersonId,
+        range: TimeRange,
+        after: Option<Fix>,
+        limit: usize,
+    ) -> Result<Vec<Fix>> {
+        self.in_time()?;
+        let (person, to, limit) = (Bind::Id(person.get()), Bind::Time(range.to()), Bind::Id(limit as i64));
+        let rows = match after {
+            None => Statement::<(Timestamptz, Geography)>::new(
+                "SELECT creation_time, coordinate FROM location
+                 WHERE person_id = $1 AND creation_time >= $2 AND creation_time < $3
+                 ORDER BY creation_time, coordinate LIMIT $4",
+                vec![person, Bind::Time(range.from()), to, limit],
+            ),
+            Some(after) => Statement::new(
+                "SELECT creation_time, coordinate FROM location
+                 WHERE person_id = $1 AND (creation_time, coordinate) > ($2, $3) AND creation_time < $4
+                 ORDER BY creation_time, coordinate LIMIT $5",
+                vec![person, Bind::Time(time(after.time)?), Bind::Point(point(after.coordinate)), to, limit],
+            ),
+        };
+        let rows: Vec<(DateTime<Utc>, Point)> = rows.load(&mut self.connection).await.map_err(from_diesel)?;
+        rows.into_iter().map(|(time, place)| Ok(Fix::new(time, coordinate(place)?))).collect()
+    }
+
+    /// Hands every location in these cells and times to `each`, in no order, as the rows arrive: none is kept.
+    pub async fn candidates(
+        &mut self,
+        cells: &[CellTimes],
+        mut each: impl FnMut(PersonId, Fix) -> Result<()>,
+    ) -> Result<()> {
+        for cells in cells.chunks(CELLS_A_STATEMENT) {
+            self.in_time()?;
+            let columns = Columns::of(cells, (i64::MIN, i64::MAX))?;
+            let statement = Statement::<(BigInt, Timestamptz, Geography)>::new(
+                "SELECT near.person_id, near.creation_time, near.coordinate
+                 FROM unnest($1, $2, $3) AS lookup (cell, begin_time, end_time)
+                 CROSS JOIN LATERAL (
+                     SELECT person_id, creation_time, coordinate FROM location
+                     WHERE cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
+                     OFFSET 0
+                 ) AS near",
+                columns.binds(),
+            );
+            let rows = statement
+                .load_stream::<(i64, DateTime<Utc>, Point)>(&mut self.connection)
+                .await
+                .map_err(from_diesel)?
+                .map_err(from_diesel);
+            rows.try_for_each(|(person, time, place)| {
+                let seen = PersonId::new(person, "person_id")
+                    .map_err(Error::from)
+                    .and_then(|person| each(person, Fix::new(time, coordinate(place)?)));
+                std::future::ready(seen)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The locations in these cells and times, at `from` or later and up to `to` (both in microseconds since 1970), after the
+    /// location `after` of the time `from`; ordered by time, then id; at most `limit`.
+    pub async fn locations_in(
+        &mut self,
+        cells: &[CellTimes],
+        (from, to): (i64, i64),
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Location>> {
+        self.in_time()?;
+        let columns = Columns::of(cells, (from, to))?;
+        if columns.cells.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut binds = columns.binds();
+        binds.extend([Bind::Time(time(from)?), Bind::Id(after), Bind::Id(limit as i64)]);
+        let rows: Vec<LocationRow> = Statement::<LocationColumns>::new(
+            "SELECT near.id, near.person_id, near.creation_time, near.coordinate, near.accuracy_m
+             FROM unnest($1, $2, $3) AS lookup (cell, begin_time, end_time)
+             CROSS JOIN LATERAL (
+                 SELECT id, person_id, creation_time, coordinate, accuracy_m FROM location
+                 WHERE cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
+                 OFFSET 0
+             ) AS near
+             WHERE (near.creation_time, near.id) > ($4, $5)
+             ORDER BY near.creation_time, near.id LIMIT $6",
+            binds,
+        )
+        .load(&mut self.connection)
+        .await
+        .map_err(from_diesel)?;
+        rows.into_iter().map(LocationRow::into_domain).collect()
+    }
+
+    /// The lookups cell by cell. Where there are many cells, empty ones are left out: what is empty costs nothing.
+    pub async fn cells(&mut self, lookups: &[Lookup], range: TimeRange) -> Result<Vec<CellTimes>> {
+        let each = |lookup: &Lookup, cell| CellTimes { cell, from: lookup.from, to: lookup.to };
+        if lookups.iter().map(|lookup| lookup.cells.count()).sum::<u64>() <= CELLS_AT_SIGHT {
+            return Ok(lookups.iter().flat_map(|l| l.cells.cells().map(move |cell| each(l, cell))).collect());
+        }
+        let occupied = self.occupied(lookups, range).await?;
+        let mut cells = Vec::new();
+        for lookup in lookups {
+            let begin = occupied.partition_point(|cell| *cell < lookup.cells.first);
+            cells.extend(
+                occupied[begin..].iter().take_while(|cell| **cell <= lookup.cells.last).map(|&cell| each(lookup, cell)),
+            );
+            if cells.len() > MOST_CELLS {
+                return Err(Error::TooBroad(
+                    "too many places to look into; ask for a shorter range or a smaller distance".to_owned(),
+                ));
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Those of the lookups' cells that hold a location in one of the months of the range (or more), in ascending order.
+    ///
+    /// By months because partitions are: a condition on single times would leave out partitions just as well, but then an
+    /// index entry would be read for every location of a cell outside the times, and not one for each cell.
+    async fn occupied(&mut self, lookups: &[Lookup], range: TimeRange) -> Result<Vec<Cell>> {
+        self.in_time()?;
+        let (Some(from), Some(to)) = (lookups.iter().map(|l| l.from).min(), lookups.iter().map(|l| l.to).max()) else {
+            return Ok(Vec::new());
+        };
+        let (from, to) = (month_of(time(from)?).unwrap_or(range.from()), next_month(time(to)?).unwrap_or(range.to()));
+        // Lookups are in ascending order of cells.
+        let mut ranges: Vec<(i64, i64)> = Vec::new();
+        for lookup in lookups {
+            let (first, end) = (lookup.cells.first.get(), lookup.cells.last.get());
+            match ranges.last_mut() {
+                Some(last) if first <= last.1 + 1 => last.1 = last.1.max(end),
+                _ => ranges.push((first, end)),
+            }
+        }
+        let (first, last): (Vec<i64>, Vec<i64>) = ranges.into_iter().unzip();
+        let rows: Vec<(i64,)> = Statement::<(BigInt,)>::new(
+            "WITH months AS MATERIALIZED (SELECT $1 AS begin_time, $2 AS end_time)
+             SELECT found.cell
+             FROM months CROSS JOIN unnest($3, $4) AS wanted (first_cell, last_cell)
+             CROSS JOIN LATERAL (
+                 WITH RECURSIVE next (cell) AS (
+                     (SELECT cell FROM location
+                      WHERE cell >= wanted.first_cell AND cell <= wanted.last_cell
+                        AND creation_time >= months.begin_time AND creation_time < months.end_time
+                      ORDER BY cell LIMIT 1)
+                     UNION ALL
+                     SELECT (SELECT location.cell FROM location
+                             WHERE location.cell > next.cell AND location.cell <= wanted.last_cell
+                               AND creation_time >= months.begin_time AND creation_time < months.end_time
+                             ORDER BY location.cell LIMIT 1)
+                     FROM next WHERE next.cell IS NOT NULL
+                 )
+                 SELECT cell FROM next WHERE cell IS NOT NULL
+             ) AS found
+             ORDER BY found.cell",
+            vec![Bind::Time(from), Bind::Time(to), Bind::Ids(&first), Bind::Ids(&last)],
+        )
+        .load(&mut self.connection)
+        .await
+        .map_err(from_diesel)?;
+        Ok(rows.into_iter().map(|(cell,)| Cell::numbered(cell)).collect())
+    }
+
+    /// Ends the snapshot and gives its connection back.
+    pub async fn end(mut self) -> Result<()> {
+        AnsiTransactionManager::commit_transaction(&mut *self.connection).await.map_err(from_diesel)
+    }
+
+    fn in_time(&self) -> Result<()> {
+        if self.began.elapsed() < self.limit {
+            Ok(())
+        } else {
+            Err(Error::TimedOut(format!(
+                "no answer within {} s; ask for a shorter range, a smaller distance or a smaller within",
+                self.limit.as_secs()
+            )))
+        }
+    }
+}
+
+/// Lookups, column by column, as `unnest` takes them.
+struct Columns {
+    cells: Vec<i64>,
+    from: Vec<DateTime<Utc>>,
+    to: Vec<DateTime<Utc>>,
+}
+
+impl Columns {
+    /// What of the lookups is between these times, both included.
+    fn of(cells: &[CellTimes], (from, to): (i64, i64)) -> Result<Self> {
+        let mut columns = Self { cells: Vec::new(), from: Vec::new(), to: Vec::new() };
+        for lookup in cells.iter().filter(|lookup| lookup.from <= to && lookup.to >= from) {
+            columns.cells.push(lookup.cell.get());
+            columns.from.push(time(lookup.from.max(from))?);
+            columns.to.push(time(lookup.to.min(to))?);
+        }
+        Ok(columns)
+    }
+
+    fn binds(&self) -> Vec<Bind<'_>> {
+        vec![Bind::Ids(&self.cells), Bind::Times(&self.from), Bind::Times(&self.to)]
+    }
+}
+
+fn time(micros: i64) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::Internal(format!("{micros} µs is no time")))
+}
+
+fn month_of(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    Some(time.date_naive().with_day(1)?.and_time(chrono::NaiveTime::MIN).and_utc())
+}
+
+fn next_month(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    month_of(time)?.checked_add_months(Months::new(1))
+}
