@@ -1,5 +1,5 @@
 # Every target is a script, so that each can also be called by itself.
-.PHONY: help run test lint bench cluster image image-tar
+.PHONY: help run test lint bench cluster faults image image-tar
 .NOTPARALLEL:
 
 help: ## this list
@@ -25,3 +25,6 @@ image: ## the image that Kubernetes runs, with Docker, Podman or Buildah
 
 image-tar: image ## the same as .dev/udaconnect-image.tar, for a node without a registry
 	@mkdir -p .dev && scripts/image.sh save .dev/udaconnect-image.tar
+
+faults: ## everything fails again and again while phones stream: minutes, for a release
+	@scripts/faults.sh

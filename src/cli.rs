@@ -25,12 +25,18 @@ pub struct Cli {
 enum Role {
     #[cfg(feature = "api")]
     ServeApi(crate::api::Args),
+    #[cfg(feature = "grpc")]
+    ServeGrpc(crate::grpc::Args),
+    #[cfg(feature = "consume")]
+    Consume(crate::consumer::Args),
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
     Migrate(crate::migrate::Args),
     #[cfg(feature = "seed")]
     Seed(crate::demo::seed::Args),
+    #[cfg(feature = "dead-letters")]
+    DeadLetters(crate::dead_letters::Args),
     #[cfg(feature = "healthcheck")]
     Healthcheck(crate::healthcheck::Args),
 }
@@ -99,12 +105,18 @@ impl Role {
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,
+            #[cfg(feature = "grpc")]
+            Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
+            #[cfg(feature = "consume")]
+            Self::Consume(args) => crate::consumer::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
             Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
             #[cfg(feature = "seed")]
             Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            #[cfg(feature = "dead-letters")]
+            Self::DeadLetters(args) => until(shutdown, crate::dead_letters::run(args)).await,
             #[cfg(feature = "healthcheck")]
             Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
         }

@@ -15,6 +15,9 @@ pub mod runtime;
 /// PostgreSQL: every line of SQL in the program.
 #[cfg(feature = "store")]
 pub mod store;
+/// Kafka: producer, partition reader, partitioner.
+#[cfg(feature = "stream")]
+pub mod stream;
 /// What travels ↔ domain.
 #[cfg(feature = "wire")]
 pub mod wire;
@@ -22,9 +25,18 @@ pub mod wire;
 /// Role: REST.
 #[cfg(feature = "api")]
 pub mod api;
+/// Role: Kafka → PostGIS.
+#[cfg(feature = "consume")]
+pub mod consumer;
+/// Role: what could not be stored.
+#[cfg(feature = "dead-letters")]
+pub mod dead_letters;
 /// Role: a demo event.
 #[cfg(feature = "seed")]
 pub mod demo;
+/// Role: gRPC.
+#[cfg(feature = "grpc")]
+pub mod grpc;
 /// Role: asks a running role whether it is ready.
 #[cfg(feature = "healthcheck")]
 pub mod healthcheck;

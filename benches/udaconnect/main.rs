@@ -2,6 +2,7 @@
 //!
 //! `scripts/bench.sh PART…` runs some parts only. The data stay between runs.
 
+mod kafka;
 mod load;
 mod report;
 mod rest;
@@ -11,7 +12,7 @@ mod setup;
 /// A part's name and what runs it.
 type Part = (&'static str, fn() -> anyhow::Result<report::Section>);
 
-const PARTS: &[Part] = &[("seed", seed::run), ("rest", rest::run)];
+const PARTS: &[Part] = &[("seed", seed::run), ("rest", rest::run), ("kafka", kafka::run)];
 
 fn main() -> anyhow::Result<()> {
     // cargo passes --bench; the rest are names of parts.

@@ -5,7 +5,7 @@ use super::problem::{Problem, ProblemJson};
 use super::server::{Service, page};
 use super::{Answer, cursor};
 use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
-use crate::ingest::MAX_REQUEST;
+use crate::ingest::{MAX_REQUEST, Outcome};
 use crate::store::LocationPosition;
 use crate::wire::read_location;
 use actix_web::http::StatusCode;
@@ -30,6 +30,8 @@ const MAX_PAGE: usize = 10_000;
     responses(
         (status = 201, description = "The location, with an id", body = LocationJson,
             headers(("Location" = String, description = "The location's path"))),
+        (status = 202, description = "Where locations go through Kafka: it is queued for good and will be stored", body = super::receipts::ReceiptJson,
+            headers(("Location" = String, description = "Where to ask what became of it"))),
         (status = 400, description = "What was sent is not a location", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this person_id", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
@@ -42,8 +44,11 @@ const MAX_PAGE: usize = 10_000;
 pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
     let body = extract::json(&request, payload, MAX_BODY).await?;
     let new = checked(body, "body", &service).map_err(Error::Invalid)?;
-    let recorded = service.sink.record(vec![new.clone()]).await?.into_iter().next();
-    let location = match recorded {
+    let recorded = match service.sink.record(vec![new.clone()]).await? {
+        Outcome::Recorded(recorded) => recorded,
+        Outcome::Queued(receipts) => return Ok(super::receipts::queued(&receipts)),
+    };
+    let location = match recorded.into_iter().next() {
         Some(Recorded::Stored { id }) => stored(id, new),
         // As it was stored the first time, whose accuracy may have been another.
         Some(Recorded::Duplicate { id }) => service.store.location(id).await?,
@@ -73,6 +78,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
     ),
     responses(
         (status = 200, description = "What became of each", body = BatchOutcome),
+        (status = 202, description = "Where locations go through Kafka: the good ones are queued for good and will be stored", body = super::receipts::QueuedBatch),
         (status = 400, description = "What was sent is not a list", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "More than 10,000 locations, or the body is too large", body = ProblemJson, content_type = "application/problem+json"),
         (status = 415, description = "The body is neither JSON nor lines of JSON", body = ProblemJson, content_type = "application/problem+json"),
@@ -101,7 +107,11 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
     let checked: Vec<Result<NewLocation, Vec<FieldError>>> =
         items.into_iter().map(|item| item.and_then(|value| checked(value, "item", &service))).collect();
     let good: Vec<NewLocation> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
-    let mut recorded = service.sink.record(good).await?.into_iter();
+    let recorded = match service.sink.record(good).await? {
+        Outcome::Recorded(recorded) => recorded,
+        Outcome::Queued(receipts) => return Ok(super::receipts::queued_batch(checked, receipts)),
+    };
+    let mut recorded = recorded.into_iter();
 
     let mut outcome = BatchOutcome { stored: 0, duplicates: 0, refused: 0, items: Vec::with_capacity(checked.len()) };
     for (index, item) in checked.into_iter().enumerate() {
@@ -202,7 +212,7 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
 }
 
 fn checked(value: Value, whole: &str, service: &Service) -> Result<NewLocation, Vec<FieldError>> {
-    read_location(value, whole, Utc::now(), service.max_ahead)
+    read_location(value, whole, Utc::now(), service.sink.max_ahead())
 }
 
 /// One value a line. A line that cannot be read is refused by itself; empty ones are skipped.

@@ -8,12 +8,13 @@ mod json;
 mod locations;
 mod persons;
 mod problem;
+mod receipts;
 mod server;
 
 pub use server::{ApiArgs, serve};
 
 use crate::domain::Error;
-use crate::ingest::{BatchWriter, WriterArgs};
+use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
-    ingest: WriterArgs,
+    ingest: IngestArgs,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -37,9 +38,9 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "serve-api")?;
     store.check_at_start().await?;
-    let (sink, writers) = BatchWriter::start(&store, &args.ingest);
+    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
     serve(listener, args.api, store, sink, shutdown).await?;
-    writers.drained().await;
+    drain.drained().await;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The server: which path goes where, and what goes around every request.
 
-use super::{connections, docs, locations, persons, problem};
+use super::{connections, docs, locations, persons, problem, receipts};
 use crate::domain::Error;
-use crate::ingest::BatchWriter;
+use crate::ingest::LocationSink;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
 use crate::store::Store;
@@ -17,7 +17,6 @@ use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
 use actix_web::{
     App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
 };
-use chrono::TimeDelta;
 use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
@@ -34,9 +33,6 @@ pub struct ApiArgs {
     /// How long a request may take before it is answered with 503
     #[arg(long, env, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..DRAIN_SECONDS))]
     request_timeout: u64,
-    /// How far a location's time may be ahead of this server's clock
-    #[arg(long, env, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(0..=86_400))]
-    max_clock_skew: i64,
     /// Threads that handle requests; 0 for one per processor
     #[arg(long, env, value_name = "N", default_value_t = 0)]
     http_workers: usize,
@@ -57,9 +53,7 @@ fn origin(text: &str) -> Result<String, String> {
 #[derive(Clone)]
 pub(super) struct Service {
     pub store: Store,
-    pub sink: BatchWriter,
-    /// How far a location's time may be ahead of this server's clock.
-    pub max_ahead: TimeDelta,
+    pub sink: LocationSink,
 }
 
 /// Serves until the token is cancelled and requests in flight are answered.
@@ -67,13 +61,13 @@ pub async fn serve(
     listener: TcpListener,
     args: ApiArgs,
     store: Store,
-    sink: BatchWriter,
+    sink: LocationSink,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
-    let service = Service { store, sink, max_ahead: TimeDelta::seconds(args.max_clock_skew) };
-    let (asked, measured) = (service.store.clone(), service.clone());
-    let probes = Probes::new(shutdown.clone())
+    let service = Service { store, sink };
+    let (asked, measured, sink) = (service.store.clone(), service.clone(), service.sink.clone());
+    let mut probes = Probes::new(shutdown.clone())
         .dependency("postgres", move || {
             let store = asked.clone();
             async move { store.ready().await.map_err(|error| error.to_string()) }
@@ -82,6 +76,10 @@ pub async fn serve(
             measured.store.measure();
             measured.sink.measure();
         });
+    if service.sink.is_queue() {
+        probes =
+            probes.dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())));
+    }
     let token = shutdown.clone();
     let timeout = args.request_timeout;
     let workers = match args.http_workers {
@@ -153,6 +151,11 @@ fn routes(config: &mut web::ServiceConfig) {
             "/api/locations/{id}",
             "GET, HEAD, DELETE",
             [web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
+        ))
+        .service(path(
+            "/api/receipts/{receipt}",
+            "GET, HEAD",
+            [web::get().to(receipts::get), web::head().to(receipts::get)],
         ))
         .service(path("/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
         .service(path("/api/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
