@@ -23,6 +23,8 @@ const FETCH_LEAST: i32 = 64 << 10;
 /// What was read in one go, and where it goes on.
 pub(super) struct Chunk {
     pub(super) read: Vec<Read>,
+    /// The traces that these belong to, each once, up to [`TRACES`].
+    pub(super) traces: Vec<Arc<str>>,
     pub(super) next: i64,
 }
 
@@ -43,7 +45,8 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
                 worker.status.update(partition, |progress| progress.high_watermark = high_watermark);
                 let Some(last) = records.last() else { continue };
                 let next = last.offset + 1;
-                Chunk { read: decode(records, worker.max_ahead), next }
+                let (read, traces) = decode(records, worker.max_ahead);
+                Chunk { read, traces, next }
             }
             Ok(Fetched::Unreadable { next, reason }) => {
                 tracing::error!(
@@ -54,7 +57,7 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
                     "records cannot be read by this program"
                 );
                 let reason = format!("the batch that holds it cannot be read ({reason}); it is still in Kafka");
-                Chunk { read: vec![nothing(offset, next - 1, reason)], next }
+                Chunk { read: vec![nothing(offset, next - 1, reason)], traces: Vec::new(), next }
             }
             Ok(Fetched::OutOfRange { earliest, latest }) => {
                 match reset(worker.args.offset_reset, offset, earliest, latest) {
@@ -97,12 +100,24 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
     }
 }
 
-fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> Vec<Read> {
+/// As many links as a span may usefully have.
+pub(super) const TRACES: usize = 32;
+
+fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Vec<Arc<str>>) {
     let now = Utc::now();
-    records
+    let mut origin = wire::Origin::default();
+    let mut traces = Vec::new();
+    let read = records
         .into_iter()
         .map(|RecordAndOffset { mut record, offset }| {
             let content_type = record.headers.remove(wire::CONTENT_TYPE);
+            origin = wire::Origin::read(&record.headers, &origin);
+            if let Some(trace) = &origin.trace_parent
+                && traces.len() < TRACES
+                && !traces.contains(trace)
+            {
+                traces.push(trace.clone());
+            }
             let location =
                 wire::decode(record.value.as_deref(), content_type.as_deref(), record.timestamp, now, max_ahead);
             Read {
@@ -113,9 +128,11 @@ fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> Vec<Read> {
                 content_type,
                 record_time: Some(record.timestamp),
                 location: location.map_err(|error: Error| error.to_string()),
+                request_id: origin.request_id.clone(),
             }
         })
-        .collect()
+        .collect();
+    (read, traces)
 }
 
 /// Where to go on when there is nothing at `offset`.
@@ -137,7 +154,7 @@ fn reset(policy: OffsetReset, offset: i64, earliest: i64, latest: i64) -> Result
         };
         nothing(offset, next - 1, reason.to_owned())
     });
-    Ok(Chunk { read: missing.into_iter().collect(), next })
+    Ok(Chunk { read: missing.into_iter().collect(), traces: Vec::new(), next })
 }
 
 /// A range of offsets of which there is nothing to keep but the reason.
@@ -150,6 +167,7 @@ fn nothing(first_offset: i64, last_offset: i64, reason: String) -> Read {
         content_type: None,
         record_time: None,
         location: Err(reason),
+        request_id: None,
     }
 }
 

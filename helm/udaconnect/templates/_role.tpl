@@ -64,6 +64,9 @@ spec:
           args: {{ toJson .args }}
           env:
             {{- include "udaconnect.env.log" $root | trim | nindent 12 }}
+            {{- with include "udaconnect.env.tracing" $root | trim }}
+            {{- . | nindent 12 }}
+            {{- end }}
             - name: LISTEN_ADDR
               value: "0.0.0.0:{{ .port }}"
             {{- if .database }}
