@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use metrics::{counter, histogram};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,21 @@ pub(super) struct Worker {
     pub(super) permits: Semaphore,
     /// How many partitions there are to share memory among.
     pub(super) owned: AtomicUsize,
+}
+
+/// How many records a worker holds at the most, about: with all that belongs to them some 300 bytes each.
+const RECORDS: usize = 160_000;
+
+impl Worker {
+    /// How many records one partition may hold: as many as the others.
+    pub(super) fn share(&self) -> usize {
+        (RECORDS / self.owned.load(Ordering::Relaxed).max(1)).clamp(1_000, 20_000)
+    }
+
+    /// The most records in one transaction.
+    fn most(&self) -> usize {
+        (self.args.consume_batch as usize).min(self.share() / 2)
+    }
 }
 
 /// How often a single record is tried that the database refuses, before it is set aside.
@@ -66,7 +81,7 @@ impl Pump {
         let mut next = first.next;
         let close = tokio::time::sleep(self.worker.args.wait());
         tokio::pin!(close);
-        while batch.len() < self.worker.args.consume_batch as usize {
+        while batch.len() < self.worker.most() {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
@@ -85,7 +100,7 @@ impl Pump {
     async fn store(&mut self, batch: VecDeque<Read>, end: i64) -> bool {
         let mut batch = Vec::from(batch);
         let mut begin = 0;
-        let mut size = self.worker.args.consume_batch as usize;
+        let mut size = self.worker.most();
         let mut tries = 0;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
@@ -99,7 +114,7 @@ impl Pump {
                     }
                     begin = until;
                     tries = 0;
-                    size = self.worker.args.consume_batch as usize;
+                    size = self.worker.most();
                     if begin == batch.len() {
                         return true;
                     }

@@ -63,8 +63,13 @@ pub async fn serve(
     let max = args.grpc_max_message as usize;
     let timeout = Duration::from_secs(args.grpc_timeout);
     let locations = Locations { store: store.clone(), sink: sink.clone(), timeout, shutdown: shutdown.clone() };
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // With these, tools can show the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)
