@@ -295,12 +295,12 @@ export function DayPage() {
               change({ range: next });
             }}
           />
-          <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
           {person.data && day !== undefined ? (
             <DayView key={`${id} ${day} ${choices.zone}`} person={person.data} day={day} choices={choices} />
           ) : (
             <Unanswered question={waiting} skeleton={<DaySkeleton />} />
           )}
+          <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
         </>
       )}
       <ZoneNote at={day !== undefined ? dayStart(day, choices.zone) : NOW} />
