@@ -1,6 +1,6 @@
 //! The command line: one subcommand a role, each with arguments of its own.
 
-use crate::runtime::{shutdown, telemetry};
+use crate::runtime::{Incomplete, shutdown, telemetry};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -24,12 +24,20 @@ enum Role {
     ServeGrpc(crate::grpc::Args),
     #[cfg(feature = "consume")]
     Consume(crate::consumer::Args),
+    #[cfg(feature = "app")]
+    ServeApp(crate::app::Args),
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
     Migrate(crate::migrate::Args),
     #[cfg(feature = "seed")]
     Seed(crate::demo::seed::Args),
+    #[cfg(feature = "simulate")]
+    Simulate(crate::demo::simulate::Args),
+    #[cfg(feature = "import")]
+    Import(crate::import::Args),
+    #[cfg(feature = "export")]
+    Export(crate::export::Args),
     #[cfg(feature = "dead-letters")]
     DeadLetters(crate::dead_letters::Args),
     #[cfg(feature = "healthcheck")]
@@ -37,7 +45,8 @@ enum Role {
 }
 
 impl Cli {
-    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do.
+    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do;
+    /// 3: part of the work could not be done ([`Incomplete`]).
     pub fn run(self) -> ExitCode {
         if let Err(error) = telemetry::init(&self.log) {
             eprintln!("error: {error}");
@@ -56,7 +65,7 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
-                ExitCode::FAILURE
+                if error.is::<Incomplete>() { ExitCode::from(3) } else { ExitCode::FAILURE }
             }
         }
     }
@@ -73,12 +82,20 @@ impl Role {
             Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
             #[cfg(feature = "consume")]
             Self::Consume(args) => crate::consumer::run(args, shutdown).await,
+            #[cfg(feature = "app")]
+            Self::ServeApp(args) => crate::app::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
             Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
             #[cfg(feature = "seed")]
             Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            #[cfg(feature = "simulate")]
+            Self::Simulate(args) => until(shutdown, crate::demo::simulate::run(args)).await,
+            #[cfg(feature = "import")]
+            Self::Import(args) => until(shutdown, crate::import::run(args)).await,
+            #[cfg(feature = "export")]
+            Self::Export(args) => until(shutdown, crate::export::run(args)).await,
             #[cfg(feature = "dead-letters")]
             Self::DeadLetters(args) => until(shutdown, crate::dead_letters::run(args)).await,
             #[cfg(feature = "healthcheck")]

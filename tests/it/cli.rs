@@ -11,7 +11,10 @@ fn text(output: &Output) -> String {
 async fn help_lists_the_roles_and_every_option_has_a_variable() {
     let help = run(&["--help"], &[]).await;
     assert!(help.status.success());
-    for role in ["serve-api", "standalone", "migrate", "seed", "healthcheck"] {
+    for role in [
+        "serve-api", "serve-app", "serve-grpc", "consume", "standalone", "migrate", "seed", "import", "export", "simulate",
+        "dead-letters", "healthcheck",
+    ] {
         assert!(text(&help).lines().any(|line| line.trim_start().starts_with(role)), "{role}");
         // In lines as long as they like.
         let help = text(&run(&[role, "--help"], &[]).await).replace("\n      --", "\0");
@@ -34,6 +37,8 @@ async fn wrong_usage_has_status_2_and_says_what_is_allowed() {
         (&["serve-api"], "--database-url"),
         (&["serve-api", "--database-url", "postgres://h/d", "--listen-addr", "30001"], "host:port"),
         (&["serve-api", "--database-url", "postgres://h/d", "--database-pool-size", "0"], "2..=1000"),
+        (&["serve-app", "--api-url", "api.example.org"], "https://api.example.org, or /"),
+        (&["serve-app", "--map-tile-url", "https://tile.example.org/"], "{z}, {x} and {y}"),
         (&["seed", "--database-url", "postgres://h/d", "--persons", "0"], "1..=1000000"),
         (&["migrate", "--database-url", "postgres://h/d", "--log-filter", "a=b=c"], "RUST_LOG"),
     ] {
@@ -65,7 +70,7 @@ async fn what_an_operator_must_mend_ends_the_program_with_advice() {
     let gone = format!("postgres://udaconnect:x@127.0.0.1:{port}/no_such_database");
     let wrong = database.url_as(port, "udaconnect", "wrong");
     let missing = database.url().replace(&database.name, "no_such_database");
-    for role in ["serve-api", "standalone", "migrate", "seed"] {
+    for role in ["serve-api", "serve-app", "standalone", "migrate", "seed"] {
         for (url, said) in [(&wrong, "DATABASE_PASSWORD_FILE"), (&missing, "createdb"), (&gone, "password")] {
             let listen = [("LISTEN_ADDR", "127.0.0.1:0"), ("API_LISTEN_ADDR", "127.0.0.1:0"), ("DATABASE_URL", url)];
             let output = run(&[role], &listen).await;
