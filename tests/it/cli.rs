@@ -12,8 +12,18 @@ async fn help_lists_the_roles_and_every_option_has_a_variable() {
     let help = run(&["--help"], &[]).await;
     assert!(help.status.success());
     for role in [
-        "serve-api", "serve-app", "serve-grpc", "consume", "standalone", "migrate", "seed", "import", "export", "simulate",
-        "dead-letters", "healthcheck",
+        "serve-api",
+        "serve-app",
+        "serve-grpc",
+        "consume",
+        "standalone",
+        "migrate",
+        "seed",
+        "import",
+        "export",
+        "simulate",
+        "dead-letters",
+        "healthcheck",
     ] {
         assert!(text(&help).lines().any(|line| line.trim_start().starts_with(role)), "{role}");
         // In lines as long as they like.
