@@ -4,6 +4,7 @@
 #
 # What the benchmark gets by environment variables:
 #   UDACONNECT_BENCH_DATABASE_URL  the cluster, as superuser; kept if given, then none is started
+#   UDACONNECT_BENCH_KAFKA         host:port of a Kafka; kept if given, then none is started
 #   PGBENCH                        PostgreSQL's own load generator, a baseline
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -11,7 +12,9 @@ set -euo pipefail
 cd "$ROOT"
 
 CLUSTER=$ROOT/.dev/bench-postgres
+KAFKA=$ROOT/.dev/bench-kafka
 STARTED=
+KAFKA_STARTED=
 
 finish() {
   local status=$?
@@ -20,6 +23,7 @@ finish() {
     forward_signal TERM
     join || true
   fi
+  if [ -n "$KAFKA_STARTED" ]; then scripts/kafka.sh remove "$KAFKA" || true; fi
   # The data stay: loading the standard event again would take minutes.
   if [ -n "$STARTED" ]; then scripts/postgres.sh stop "$CLUSTER" || true; fi
   exit "$status"
@@ -35,6 +39,13 @@ if [ -z "${UDACONNECT_BENCH_DATABASE_URL:-}" ]; then
   step scripts/postgres.sh start "$CLUSTER" --set max_wal_size=16GB || die "PostgreSQL could not be started"
   UDACONNECT_BENCH_DATABASE_URL=$(scripts/postgres.sh url "$CLUSTER")
   export UDACONNECT_BENCH_DATABASE_URL
+fi
+if [ -z "${UDACONNECT_BENCH_KAFKA:-}" ] && scripts/kafka.sh install; then
+  scripts/kafka.sh remove "$KAFKA"
+  KAFKA_STARTED=yes
+  step scripts/kafka.sh start "$KAFKA" || die "Kafka could not be started"
+  UDACONNECT_BENCH_KAFKA=$(scripts/kafka.sh bootstrap "$KAFKA")
+  export UDACONNECT_BENCH_KAFKA
 fi
 PGBENCH=${PGBENCH:-$(scripts/postgres.sh bin)/pgbench}
 export PGBENCH

@@ -222,6 +222,13 @@ need_cargo() {
   fi
 }
 
+# The tests bring librdkafka, which is built by make with a C and a C++ compiler.
+need_native() {
+  if have make && { have c++ || have g++; }; then return 0; fi
+  can_apt || die "the tests need make and a C++ compiler. macOS: xcode-select --install; Fedora: dnf install make gcc-c++"
+  apt_install make g++ || die "could not install make and g++"
+}
+
 # Where cargo puts what it builds, wherever the user told it to.
 target_dir() {
   cargo metadata --format-version 1 --no-deps --manifest-path "$ROOT/Cargo.toml" |

@@ -119,6 +119,7 @@ trap finish EXIT
 stop_on_signal
 
 need_cargo
+need_native
 database
 schemathesis
 # Before cargo, which embeds it.

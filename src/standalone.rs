@@ -2,28 +2,38 @@
 
 use crate::api::{self, ApiArgs};
 use crate::app::{self, AppArgs};
-use crate::ingest::{BatchWriter, WriterArgs};
+use crate::consumer::{ConsumeArgs, Status, consume};
+use crate::grpc::{self, GrpcArgs};
+use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 
 /// Serve everything in one process
 ///
-/// Locations are written straight to the database: an answer means that they are stored.
+/// With Kafka, locations go through it and are stored from here; without, they are written straight to the database, and an
+/// answer means that they are stored.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Where the REST API listens
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30001")]
     api_listen_addr: ListenAddr,
+    /// Where gRPC listens
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30002")]
+    grpc_listen_addr: ListenAddr,
     /// Where the web app listens
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30000")]
     app_listen_addr: ListenAddr,
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
+    grpc: GrpcArgs,
+    #[command(flatten)]
     app: AppArgs,
     #[command(flatten)]
-    ingest: WriterArgs,
+    ingest: IngestArgs,
+    #[command(flatten)]
+    consume: ConsumeArgs,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -31,24 +41,40 @@ pub struct Args {
 /// Runs until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let api_listener = bind(&args.api_listen_addr, "API_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let grpc_listener = bind(&args.grpc_listen_addr, "GRPC_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
     let app_listener = bind(&args.app_listen_addr, "APP_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
     let api_port = api_listener.local_addr()?.port();
     let store = Store::new(&args.database, "standalone")?;
     store.check_at_start().await?;
-    let (sink, writers) = BatchWriter::start(&store, &args.ingest);
-    // A server that fails takes the other with it: half a service would look like a whole one.
+    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
+    let IngestArgs { clock, kafka, .. } = &args.ingest;
+    // A role that fails takes the others with it: a part of a service would look like the whole.
     let stop = shutdown.child_token();
-    let (api, app) = tokio::join!(
-        then_stop(&stop, api::serve(api_listener, args.api, store, sink, stop.clone())),
+    let (api, grpc, app, consumer) = tokio::join!(
+        then_stop(&stop, api::serve(api_listener, args.api, store.clone(), sink.clone(), stop.clone())),
+        then_stop(&stop, grpc::serve(grpc_listener, args.grpc, store.clone(), sink, stop.clone())),
         then_stop(&stop, app::serve(app_listener, args.app, api_port, stop.clone())),
+        then_stop(&stop, async {
+            match kafka.kafka_bootstrap {
+                Some(_) => {
+                    consume(store, kafka, &args.consume, clock.max_ahead(), Status::default(), stop.clone()).await
+                }
+                None => {
+                    stop.cancelled().await;
+                    Ok(())
+                }
+            }
+        }),
     );
-    api.and(app)?;
-    writers.drained().await;
-    Ok(())
+    drain.drained().await;
+    api?;
+    grpc?;
+    app?;
+    Ok(consumer?)
 }
 
-async fn then_stop<T>(stop: &CancellationToken, server: impl Future<Output = T>) -> T {
-    let ended = server.await;
+async fn then_stop<T>(stop: &CancellationToken, role: impl Future<Output = T>) -> T {
+    let ended = role.await;
     stop.cancel();
     ended
 }

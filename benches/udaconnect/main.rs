@@ -2,6 +2,8 @@
 //!
 //! `scripts/bench.sh PART…` runs some parts only. The data stay between runs.
 
+mod connections;
+mod kafka;
 mod load;
 mod report;
 mod rest;
@@ -11,7 +13,8 @@ mod setup;
 /// A part's name and what runs it.
 type Part = (&'static str, fn() -> anyhow::Result<report::Section>);
 
-const PARTS: &[Part] = &[("seed", seed::run), ("rest", rest::run)];
+const PARTS: &[Part] =
+    &[("seed", seed::run), ("rest", rest::run), ("connections", connections::run), ("kafka", kafka::run)];
 
 fn main() -> anyhow::Result<()> {
     // cargo passes --bench; the rest are names of parts.

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::time::Instant;
 
 const PERSONS: u32 = 2_000;
-const COLUMNS: &str = "person_id, creation_time, cell, accuracy_m, coordinate";
+pub const COLUMNS: &str = "person_id, creation_time, cell, accuracy_m, coordinate";
 
 pub fn run() -> anyhow::Result<Section> {
     runtime().block_on(async {
@@ -57,7 +57,7 @@ pub fn run() -> anyhow::Result<Section> {
     })
 }
 
-async fn copy_out(database: &str, query: &str, mut file: &std::fs::File) -> anyhow::Result<()> {
+pub async fn copy_out(database: &str, query: &str, mut file: &std::fs::File) -> anyhow::Result<()> {
     let client = connect(database).await?;
     let mut rows = Box::pin(client.copy_out(&format!("COPY ({query}) TO STDOUT BINARY")).await?);
     let mut writer = std::io::BufWriter::new(&mut file);
@@ -67,7 +67,7 @@ async fn copy_out(database: &str, query: &str, mut file: &std::fs::File) -> anyh
     Ok(writer.flush()?)
 }
 
-async fn copy_in(database: &str, table: &str, file: &std::fs::File) -> anyhow::Result<()> {
+pub async fn copy_in(database: &str, table: &str, file: &std::fs::File) -> anyhow::Result<()> {
     use std::io::{Seek, SeekFrom};
     let mut file = file;
     file.seek(SeekFrom::Start(0))?;

@@ -1,15 +1,17 @@
 use super::extract::{self, Kind, Query, path_id, path_person};
+use super::files;
 use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
+use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
-use super::server::{Service, page};
+use super::server::{Service, link};
 use super::{Answer, cursor};
 use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
-use crate::ingest::MAX_REQUEST;
+use crate::ingest::{MAX_REQUEST, Outcome};
 use crate::store::LocationPosition;
 use crate::wire::read_location;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{LOCATION, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -30,6 +32,8 @@ const MAX_PAGE: usize = 10_000;
     responses(
         (status = 201, description = "The location, with an id", body = LocationJson,
             headers(("Location" = String, description = "The location's path"))),
+        (status = 202, description = "Where locations go through Kafka: it is queued for good and will be stored", body = super::receipts::ReceiptJson,
+            headers(("Location" = String, description = "Where to ask what became of it"))),
         (status = 400, description = "What was sent is not a location", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this person_id", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
@@ -42,8 +46,11 @@ const MAX_PAGE: usize = 10_000;
 pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
     let body = extract::json(&request, payload, MAX_BODY).await?;
     let new = checked(body, "body", &service).map_err(Error::Invalid)?;
-    let recorded = service.sink.record(vec![new.clone()]).await?.into_iter().next();
-    let location = match recorded {
+    let recorded = match service.sink.record(vec![new.clone()]).await? {
+        Outcome::Recorded(recorded) => recorded,
+        Outcome::Queued(receipts) => return Ok(super::receipts::queued(&receipts)),
+    };
+    let location = match recorded.into_iter().next() {
         Some(Recorded::Stored { id }) => stored(id, new),
         // As it was stored the first time, whose accuracy may have been another.
         Some(Recorded::Duplicate { id }) => service.store.location(id).await?,
@@ -73,6 +80,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
     ),
     responses(
         (status = 200, description = "What became of each", body = BatchOutcome),
+        (status = 202, description = "Where locations go through Kafka: the good ones are queued for good and will be stored", body = super::receipts::QueuedBatch),
         (status = 400, description = "What was sent is not a list", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "More than 10,000 locations, or the body is too large", body = ProblemJson, content_type = "application/problem+json"),
         (status = 415, description = "The body is neither JSON nor lines of JSON", body = ProblemJson, content_type = "application/problem+json"),
@@ -101,7 +109,11 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
     let checked: Vec<Result<NewLocation, Vec<FieldError>>> =
         items.into_iter().map(|item| item.and_then(|value| checked(value, "item", &service))).collect();
     let good: Vec<NewLocation> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
-    let mut recorded = service.sink.record(good).await?.into_iter();
+    let recorded = match service.sink.record(good).await? {
+        Outcome::Recorded(recorded) => recorded,
+        Outcome::Queued(receipts) => return Ok(super::receipts::queued_batch(checked, receipts)),
+    };
+    let mut recorded = recorded.into_iter();
 
     let mut outcome = BatchOutcome { stored: 0, duplicates: 0, refused: 0, items: Vec::with_capacity(checked.len()) };
     for (index, item) in checked.into_iter().enumerate() {
@@ -161,6 +173,9 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
 }
 
 /// A person's locations, oldest first
+///
+/// As JSON in pages; as a GPX, GeoJSON or CSV file (by the `Accept` header) all of them at once, unless there is a `limit` or
+/// a `cursor`.
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/locations",
@@ -173,10 +188,14 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
     ),
     responses(
-        (status = 200, description = "Locations", body = [LocationJson],
+        (status = 200, description = "Locations",
+            content(
+                ([LocationJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
+            ),
             headers(("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"))),
         (status = 400, description = "A parameter is wrong", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
@@ -196,13 +215,29 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
         }
         None => None,
     };
+    let form = form(&request)?;
     let locations = service.store.locations(person, range, after, limit).await?;
     let next = locations.next.map(|next| cursor::write(question, &[next.creation_time.timestamp_micros(), next.id]));
-    Ok(page(&request, locations.items.into_iter().map(LocationJson::from), next))
+    let mut response = HttpResponse::Ok();
+    match form {
+        Form::Json => {
+            link(&request, &mut response, next);
+            response.insert_header((VARY, "Accept"));
+            Ok(response.json(locations.items.into_iter().map(LocationJson::from).collect::<Vec<_>>()))
+        }
+        Form::File(media) => {
+            let whole = query.get("limit").is_none() && after.is_none();
+            if !whole {
+                link(&request, &mut response, next);
+            }
+            let person = service.store.person(person).await?;
+            files::locations(&request, response, media, (service.store.clone(), person, range), locations, whole)
+        }
+    }
 }
 
 fn checked(value: Value, whole: &str, service: &Service) -> Result<NewLocation, Vec<FieldError>> {
-    read_location(value, whole, Utc::now(), service.max_ahead)
+    read_location(value, whole, Utc::now(), service.sink.max_ahead())
 }
 
 /// One value a line. A line that cannot be read is refused by itself; empty ones are skipped.

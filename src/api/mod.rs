@@ -4,16 +4,20 @@ mod connections;
 mod cursor;
 mod docs;
 mod extract;
+mod files;
 mod json;
 mod locations;
+mod negotiate;
+mod owntracks;
 mod persons;
 mod problem;
+mod receipts;
 mod server;
 
 pub use server::{ApiArgs, serve};
 
 use crate::domain::Error;
-use crate::ingest::{BatchWriter, WriterArgs};
+use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +31,7 @@ pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
-    ingest: WriterArgs,
+    ingest: IngestArgs,
     #[command(flatten)]
     database: DatabaseArgs,
 }
@@ -37,9 +41,9 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "serve-api")?;
     store.check_at_start().await?;
-    let (sink, writers) = BatchWriter::start(&store, &args.ingest);
+    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
     serve(listener, args.api, store, sink, shutdown).await?;
-    writers.drained().await;
+    drain.drained().await;
     Ok(())
 }
 

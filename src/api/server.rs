@@ -1,8 +1,9 @@
 //! The server: which path goes where, and what goes around every request.
 
-use super::{connections, docs, locations, persons, problem};
+use super::owntracks::{self, OwnTracks, OwnTracksArgs};
+use super::{connections, docs, locations, persons, problem, receipts};
 use crate::domain::Error;
-use crate::ingest::BatchWriter;
+use crate::ingest::LocationSink;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
 use crate::store::Store;
@@ -11,16 +12,17 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
 use actix_web::{
     App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
 };
-use chrono::TimeDelta;
 use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -34,12 +36,11 @@ pub struct ApiArgs {
     /// How long a request may take before it is answered with 503
     #[arg(long, env, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..DRAIN_SECONDS))]
     request_timeout: u64,
-    /// How far a location's time may be ahead of this server's clock
-    #[arg(long, env, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(0..=86_400))]
-    max_clock_skew: i64,
     /// Threads that handle requests; 0 for one per processor
     #[arg(long, env, value_name = "N", default_value_t = 0)]
     http_workers: usize,
+    #[command(flatten)]
+    owntracks: OwnTracksArgs,
 }
 
 fn origin(text: &str) -> Result<String, String> {
@@ -57,9 +58,8 @@ fn origin(text: &str) -> Result<String, String> {
 #[derive(Clone)]
 pub(super) struct Service {
     pub store: Store,
-    pub sink: BatchWriter,
-    /// How far a location's time may be ahead of this server's clock.
-    pub max_ahead: TimeDelta,
+    pub sink: LocationSink,
+    pub owntracks: Arc<OwnTracks>,
 }
 
 /// Serves until the token is cancelled and requests in flight are answered.
@@ -67,13 +67,14 @@ pub async fn serve(
     listener: TcpListener,
     args: ApiArgs,
     store: Store,
-    sink: BatchWriter,
+    sink: LocationSink,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    let service = Service { store, sink, max_ahead: TimeDelta::seconds(args.max_clock_skew) };
-    let (asked, measured) = (service.store.clone(), service.clone());
-    let probes = Probes::new(shutdown.clone())
+    let owntracks = Arc::new(args.owntracks.read()?);
+    let service = Service { store, sink, owntracks };
+    let (asked, measured, sink) = (service.store.clone(), service.clone(), service.sink.clone());
+    let mut probes = Probes::new(shutdown.clone())
         .dependency("postgres", move || {
             let store = asked.clone();
             async move { store.ready().await.map_err(|error| error.to_string()) }
@@ -82,6 +83,10 @@ pub async fn serve(
             measured.store.measure();
             measured.sink.measure();
         });
+    if service.sink.is_queue() {
+        probes =
+            probes.dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())));
+    }
     let token = shutdown.clone();
     let timeout = args.request_timeout;
     let workers = match args.http_workers {
@@ -107,7 +112,7 @@ pub async fn serve(
     .listen(listener)?
     .run();
     tracing::info!(%address, "serving the API");
-    run_until(server, shutdown).await
+    Ok(run_until(server, shutdown).await?)
 }
 
 fn routes(config: &mut web::ServiceConfig) {
@@ -148,11 +153,17 @@ fn routes(config: &mut web::ServiceConfig) {
             [web::get().to(connections::nearby), web::head().to(connections::nearby)],
         ))
         .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
+        .service(path("/api/locations/owntracks", "POST", [web::post().to(owntracks::record)]))
         .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
         .service(path(
             "/api/locations/{id}",
             "GET, HEAD, DELETE",
             [web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
+        ))
+        .service(path(
+            "/api/receipts/{receipt}",
+            "GET, HEAD",
+            [web::get().to(receipts::get), web::head().to(receipts::get)],
         ))
         .service(path("/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
         .service(path("/api/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
@@ -198,17 +209,22 @@ pub(super) fn link(request: &HttpRequest, response: &mut HttpResponseBuilder, ne
     }
 }
 
-/// A list with an ETag, or 304 without it if the client has it. That saves its way over the network, not its making: what
+/// A JSON list with an ETag, or 304 without it if the client has it. That saves its way over the network, not its making: what
 /// somebody met today may change with every location that comes in, and nothing cheaper than the answer tells.
 pub(super) fn tagged<T: Serialize>(
     request: &HttpRequest,
     mut response: HttpResponseBuilder,
     items: impl Iterator<Item = T>,
 ) -> HttpResponse {
-    let body = match serde_json::to_vec(&items.collect::<Vec<_>>()) {
-        Ok(body) => body,
-        Err(error) => return problem::of(Error::Internal(error.to_string())).error_response(),
-    };
+    response.content_type("application/json");
+    match serde_json::to_vec(&items.collect::<Vec<_>>()) {
+        Ok(body) => tagged_body(request, response, body),
+        Err(error) => problem::of(Error::Internal(error.to_string())).error_response(),
+    }
+}
+
+/// The same for an answer in any form; `response` has its type.
+pub(super) fn tagged_body(request: &HttpRequest, mut response: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     // Weak: the same answer may be sent packed in different ways.
@@ -222,14 +238,14 @@ pub(super) fn tagged<T: Serialize>(
     if known {
         return response.status(StatusCode::NOT_MODIFIED).finish();
     }
-    response.content_type("application/json").body(body)
+    response.body(body)
 }
 
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "DELETE"])
         .allow_any_header()
-        .expose_headers([LINK, LOCATION, RETRY_AFTER, ETAG])
+        .expose_headers([LINK, LOCATION, RETRY_AFTER, ETAG, CONTENT_DISPOSITION])
         // A page of another origin is kept from reading the answer by its browser; everybody else need not be.
         .block_on_origin_mismatch(false)
         .max_age(3_600);

@@ -39,7 +39,24 @@ pub struct BatchWriter {
 struct Job {
     locations: Vec<NewLocation>,
     answer: oneshot::Sender<Result<Vec<Recorded>>>,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
+}
+
+/// Room in the queue; given back when the locations are stored.
+pub(super) struct Room(#[allow(dead_code)] OwnedSemaphorePermit);
+
+/// What will become of locations.
+pub(super) struct Answer(oneshot::Receiver<Result<Vec<Recorded>>>);
+
+impl Answer {
+    /// Of each, in order; after commit.
+    pub(super) async fn recorded(self) -> Result<Vec<Recorded>> {
+        self.0.await.map_err(|_| stopped())?
+    }
+}
+
+fn stopped() -> Error {
+    Error::Internal("the writers have ended".to_owned())
 }
 
 /// The writers' tasks; ends when every [`BatchWriter`] is dropped and all that was taken is stored or refused.
@@ -65,25 +82,37 @@ impl BatchWriter {
         (Self { queue, room, capacity: args.ingest_queue }, Writers(writers))
     }
 
+    /// Room for `count` locations now, or [`Error::Overloaded`].
+    pub(super) fn try_reserve(&self, count: usize) -> Result<Room> {
+        let count = u32::try_from(count).map_err(|_| Error::Overloaded)?;
+        self.room.clone().try_acquire_many_owned(count).map(Room).map_err(|_| Error::Overloaded)
+    }
+
+    /// Room for `count` locations as soon as there is any.
+    pub(super) async fn reserve(&self, count: usize) -> Result<Room> {
+        // More than there can ever be takes all there is.
+        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.capacity);
+        self.room.clone().acquire_many_owned(count).await.map(Room).map_err(|_| stopped())
+    }
+
+    /// Hands locations over.
+    pub(super) fn send(&self, room: Room, locations: Vec<NewLocation>) -> Result<Answer> {
+        let (answer, answered) = oneshot::channel();
+        if locations.is_empty() {
+            let _ = answer.send(Ok(Vec::new()));
+        } else {
+            self.queue.send(Job { locations, answer, _room: room }).map_err(|_| stopped())?;
+        }
+        Ok(Answer(answered))
+    }
+
     /// Stores locations and tells of each, in order, what became of it; returns after commit.
     ///
     /// [`Error::Overloaded`] when there is no room for all of them; then none was taken. On any other error none was stored,
     /// or (the connection broke during commit) nobody knows: sending the same again is safe, since what is stored already
     /// is a [`Recorded::Duplicate`].
     pub async fn record(&self, locations: Vec<NewLocation>) -> Result<Vec<Recorded>> {
-        if locations.is_empty() {
-            return Ok(Vec::new());
-        }
-        let count = u32::try_from(locations.len()).map_err(|_| Error::Overloaded)?;
-        counter!("udaconnect_ingest_received_total").increment(count.into());
-        let Ok(room) = self.room.clone().try_acquire_many_owned(count) else {
-            counter!("udaconnect_ingest_refused_total", "reason" => "overloaded").increment(count.into());
-            return Err(Error::Overloaded);
-        };
-        let (answer, answered) = oneshot::channel();
-        let stopped = || Error::Internal("the writers have ended".to_owned());
-        self.queue.send(Job { locations, answer, _room: room }).map_err(|_| stopped())?;
-        answered.await.map_err(|_| stopped())?
+        self.send(self.try_reserve(locations.len())?, locations)?.recorded().await
     }
 
     /// How many locations wait, and how many may.

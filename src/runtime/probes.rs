@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a dependency may take to say that it is well.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The media type of Prometheus's text format.
+pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 type Gauges = Arc<dyn Fn() + Send + Sync>;
 
@@ -44,6 +47,25 @@ impl Probes {
         self
     }
 
+    /// What `/readyz` says: whether the role is ready, and why not.
+    pub async fn readiness(&self) -> (bool, Value) {
+        let (well, checks) = self.ask().await;
+        let (ready, status) = match (self.draining.is_cancelled(), well) {
+            (true, _) => (false, "draining"),
+            (false, true) => (true, "ready"),
+            (false, false) => (false, "not ready"),
+        };
+        (ready, json!({"status": status, "checks": checks}))
+    }
+
+    /// What `/metrics` says, in Prometheus's text format.
+    pub fn metrics(&self) -> String {
+        self.gauges.iter().for_each(|measure| measure());
+        let recorder = metrics::recorder();
+        recorder.run_upkeep();
+        recorder.render()
+    }
+
     /// Whether every dependency is well, and what each said: `"ok"` or what is wrong.
     async fn ask(&self) -> (bool, Map<String, Value>) {
         let answers = join_all(self.checks.iter().map(|(name, check)| async move {
@@ -59,11 +81,11 @@ impl Probes {
 
 /// Adds the three paths to a server.
 pub fn routes(probes: Probes) -> impl FnOnce(&mut web::ServiceConfig) {
-    let recorder = metrics::recorder();
+    // From the start, so that nothing is counted before anybody looks.
+    metrics::recorder();
     move |config| {
         config
             .app_data(web::Data::new(probes))
-            .app_data(web::Data::new(recorder))
             .route("/livez", web::get().to(livez))
             .route("/readyz", web::get().to(readyz))
             .route("/metrics", web::get().to(render));
@@ -77,25 +99,14 @@ async fn livez() -> HttpResponse {
 
 /// 200 while every dependency is well and the process is not about to end, else 503; each is named.
 async fn readyz(probes: web::Data<Probes>) -> HttpResponse {
-    let (well, checks) = probes.ask().await;
-    let (mut response, status) = if probes.draining.is_cancelled() {
-        (HttpResponse::ServiceUnavailable(), "draining")
-    } else if well {
-        (HttpResponse::Ok(), "ready")
-    } else {
-        (HttpResponse::ServiceUnavailable(), "not ready")
-    };
-    if status != "ready" {
+    let (ready, said) = probes.readiness().await;
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    if !ready {
         response.insert_header((RETRY_AFTER, "1"));
     }
-    response.insert_header((CACHE_CONTROL, "no-store")).json(json!({"status": status, "checks": checks}))
+    response.insert_header((CACHE_CONTROL, "no-store")).json(said)
 }
 
-async fn render(
-    probes: web::Data<Probes>,
-    recorder: web::Data<metrics_exporter_prometheus::PrometheusHandle>,
-) -> HttpResponse {
-    probes.gauges.iter().for_each(|measure| measure());
-    recorder.run_upkeep();
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(recorder.render())
+async fn render(probes: web::Data<Probes>) -> HttpResponse {
+    HttpResponse::Ok().content_type(METRICS_TYPE).body(probes.metrics())
 }

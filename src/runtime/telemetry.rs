@@ -23,7 +23,9 @@ pub enum LogFormat {
 
 /// Starts logging. The error is a sentence that names the filter.
 pub fn init(args: &LogArgs) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&args.log_filter).map_err(|e| {
+    // Libraries that log every connection, and as errors what their caller tries again and reports once. Whoever names them
+    // in the filter gets them.
+    let filter = EnvFilter::try_new(format!("rskafka=off,actix_server=warn,{}", args.log_filter)).map_err(|e| {
         format!("RUST_LOG: {:?} is not a log filter ({e}); write e.g. info or warn,udaconnect=debug", args.log_filter)
     })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

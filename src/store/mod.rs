@@ -4,17 +4,21 @@
 //! `Unavailable`, past its time limit is `TimedOut`, what an operator must mend is `Invalid`.
 
 mod connect;
+mod dead_letters;
 mod error;
 mod locations;
 mod migrations;
+mod offsets;
 mod persons;
 mod proximity;
 mod schema;
 mod statement;
 
 pub use connect::{DatabaseArgs, DatabaseUrl};
+pub use dead_letters::{DeadLetter, Read, Replayed};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
+pub use offsets::{Advance, Committed, Fate, Owned};
 pub use proximity::{CellTimes, Snapshot};
 
 use crate::domain::{Error, Result};

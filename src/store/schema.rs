@@ -24,3 +24,36 @@ diesel::table! {
         coordinate -> Geography,
     }
 }
+
+diesel::table! {
+    kafka_partition (topic, partition) {
+        topic -> Text,
+        partition -> Integer,
+        next_offset -> BigInt,
+        owner -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    kafka_worker (topic, worker) {
+        topic -> Text,
+        worker -> Text,
+        lease_until -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    dead_letter (id) {
+        id -> BigInt,
+        topic -> Text,
+        partition -> Integer,
+        first_offset -> BigInt,
+        last_offset -> BigInt,
+        key -> Nullable<Binary>,
+        value -> Nullable<Binary>,
+        content_type -> Nullable<Binary>,
+        record_time -> Nullable<Timestamptz>,
+        reason -> Text,
+        time -> Timestamptz,
+    }
+}

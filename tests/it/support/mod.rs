@@ -1,11 +1,15 @@
 //! A database and a running program for a test; both end with it.
 
 mod database;
+mod kafka;
+mod phone;
 mod process;
 mod proxy;
 
 pub use database::Database;
-pub use process::{Program, Server, next_page, run};
+pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, serve_grpc};
+pub use phone::{Phone, location, positions};
+pub use process::{Program, Server, command, next_page, run};
 pub use proxy::Proxy;
 
 use std::time::{Duration, Instant};

@@ -72,6 +72,11 @@ impl Program {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Ends it at once, as a crash would.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     pub fn signal(&self, signal: i32) {
         let pid = self.child.id().expect("it runs") as i32;
         // Safe: the process is our child and has not been waited for.
@@ -87,6 +92,8 @@ impl Program {
 pub struct Server {
     pub program: Program,
     pub api: String,
+    /// Where gRPC answers, as a URL.
+    pub grpc: String,
     pub http: reqwest::Client,
 }
 
@@ -96,11 +103,13 @@ impl Server {
     }
 
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let mut all = vec![("API_LISTEN_ADDR", "127.0.0.1:0"), ("APP_LISTEN_ADDR", "127.0.0.1:0")];
+        let mut all: Vec<_> =
+            ["API_LISTEN_ADDR", "APP_LISTEN_ADDR", "GRPC_LISTEN_ADDR"].map(|name| (name, "127.0.0.1:0")).into();
         all.extend_from_slice(variables);
         let program = Program::start(&["standalone"], &all);
         let api = format!("http://{}", program.logged("serving the API", "address").await);
-        Self { program, api, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        let grpc = format!("http://{}", program.logged("serving gRPC", "address").await);
+        Self { program, api, grpc, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     pub fn url(&self, path: &str) -> String {

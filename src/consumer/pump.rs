@@ -1,0 +1,182 @@
+//! The second half of a pump: batches by size or deadline, and commits until it has worked.
+
+use super::fetch::{self, Chunk};
+use super::{ConsumeArgs, Status};
+use crate::domain::Error;
+use crate::store::{Advance, Committed, Owned, Read, Store};
+use crate::stream::{Backoff, Cluster};
+use chrono::TimeDelta;
+use metrics::{counter, histogram};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// What the pumps of a worker share.
+pub(super) struct Worker {
+    pub(super) name: String,
+    pub(super) store: Store,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) args: ConsumeArgs,
+    pub(super) max_ahead: TimeDelta,
+    pub(super) status: Status,
+    /// How many may commit at once.
+    pub(super) permits: Semaphore,
+    /// How many partitions there are to share memory among.
+    pub(super) owned: AtomicUsize,
+}
+
+/// How often a single record is tried that the database refuses, before it is set aside.
+const TRIES: u32 = 5;
+
+/// Pumps a partition until told to stop or until it belongs to somebody else.
+pub(super) async fn run(worker: Arc<Worker>, owned: Owned, stop: CancellationToken) {
+    // One chunk waits while another is being stored.
+    let (send, mut chunks) = mpsc::channel(1);
+    let fetching = tokio::spawn(fetch::run(worker.clone(), owned.partition, owned.next_offset, send));
+    let mut pump = Pump { worker, partition: owned.partition, offset: owned.next_offset, stop };
+    while let Some((batch, next)) = pump.batch(&mut chunks).await {
+        if !pump.store(batch, next).await {
+            break;
+        }
+    }
+    drop(chunks);
+    fetching.abort();
+}
+
+struct Pump {
+    worker: Arc<Worker>,
+    partition: i32,
+    /// The next record to be stored.
+    offset: i64,
+    stop: CancellationToken,
+}
+
+impl Pump {
+    /// What is to be stored next and the offset after it; `None` when the pump is to stop.
+    async fn batch(&self, chunks: &mut mpsc::Receiver<Chunk>) -> Option<(VecDeque<Read>, i64)> {
+        let first = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            chunk = chunks.recv() => chunk?,
+        };
+        let mut batch = VecDeque::from(first.read);
+        let mut next = first.next;
+        let close = tokio::time::sleep(self.worker.args.wait());
+        tokio::pin!(close);
+        while batch.len() < self.worker.args.consume_batch as usize {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                chunk = chunks.recv() => {
+                    let chunk = chunk?;
+                    batch.extend(chunk.read);
+                    next = chunk.next;
+                }
+                () = &mut close => break,
+            }
+        }
+        Some((batch, next))
+    }
+
+    /// Stores a batch in one or more transactions; false when the pump is to stop.
+    async fn store(&mut self, batch: VecDeque<Read>, end: i64) -> bool {
+        let mut batch = Vec::from(batch);
+        let mut begin = 0;
+        let mut size = self.worker.args.consume_batch as usize;
+        let mut tries = 0;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        loop {
+            let until = batch.len().min(begin + size);
+            let to = batch.get(until).map_or(end, |read| read.first_offset);
+            match self.commit(&batch[begin..until], to).await {
+                Ok(Committed::Done { .. }) => {
+                    if !backoff.is_fresh() {
+                        tracing::info!(partition = self.partition, "storing again");
+                        backoff.reset();
+                    }
+                    begin = until;
+                    tries = 0;
+                    size = self.worker.args.consume_batch as usize;
+                    if begin == batch.len() {
+                        return true;
+                    }
+                    continue;
+                }
+                Ok(Committed::Lost) => {
+                    tracing::info!(
+                        partition = self.partition,
+                        offset = self.offset,
+                        "partition belongs to another worker"
+                    );
+                    return false;
+                }
+                Err(error) => {
+                    counter!("udaconnect_consume_errors_total").increment(1);
+                    if backoff.is_fresh() {
+                        tracing::warn!(partition = self.partition, offset = self.offset, %error, "cannot store, trying again until it works");
+                    }
+                    // What may pass is waited for. Otherwise something in the batch may be the trouble: the half of it, and so
+                    // on, until it is found; the rest must not wait behind it.
+                    match error {
+                        Error::Unavailable { .. } | Error::Overloaded => {}
+                        Error::Internal(_)
+                        | Error::TimedOut(_)
+                        | Error::Invalid(_)
+                        | Error::NotFound { .. }
+                        | Error::TooBroad(_) => {
+                            let count = until - begin;
+                            if count > 1 {
+                                size = count.div_ceil(2);
+                            } else {
+                                tries += 1;
+                                if tries >= TRIES
+                                    && let Some(read) = batch.get_mut(begin)
+                                    && read.location.is_ok()
+                                {
+                                    tracing::error!(partition = self.partition, offset = self.offset, %error, "a record is set aside that the database refuses");
+                                    read.location = Err(format!("the database refuses it: {error}"));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.stop.cancelled() => return false,
+            }
+        }
+    }
+
+    async fn commit(&mut self, read: &[Read], to: i64) -> crate::domain::Result<Committed> {
+        // Not closed while pumps run.
+        let _permit = self.worker.permits.acquire().await;
+        let began = Instant::now();
+        let advance = Advance {
+            topic: self.worker.cluster.topic(),
+            partition: self.partition,
+            worker: &self.worker.name,
+            from: self.offset,
+            to,
+        };
+        let committed = self.worker.store.advance(advance, read).await?;
+        if let Committed::Done { stored, duplicates, dead } = committed {
+            self.offset = to;
+            histogram!("udaconnect_consume_commit_seconds").record(began.elapsed());
+            histogram!("udaconnect_consume_batch_locations").record(read.len() as f64);
+            counter!("udaconnect_consumed_total").increment(read.len() as u64);
+            counter!("udaconnect_consume_stored_total").increment(stored as u64);
+            counter!("udaconnect_consume_duplicates_total").increment(duplicates as u64);
+            counter!("udaconnect_consume_dead_letters_total").increment(dead as u64);
+            let time = read.last().and_then(|read| read.record_time);
+            self.worker.status.update(self.partition, |progress| {
+                progress.next_offset = to;
+                progress.last_time = time.or(progress.last_time);
+            });
+        }
+        Ok(committed)
+    }
+}

@@ -1,0 +1,118 @@
+use super::status::{self, page_size, range, within, within_time, wrong_token};
+use super::stream;
+use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
+use crate::ingest::{LocationSink, Outcome};
+use crate::store::{LocationPosition, Store};
+use crate::wire;
+use crate::wire::proto::location_service_server::LocationService;
+use crate::wire::proto::record_location_response::Outcome as Answer;
+use crate::wire::proto::{
+    ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
+    StreamLocationsResponse,
+};
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Where attendees were.
+pub(super) struct Locations {
+    pub store: Store,
+    pub sink: LocationSink,
+    /// How long a call may take that is no stream.
+    pub timeout: Duration,
+    pub shutdown: CancellationToken,
+}
+
+const DEFAULT_PAGE: usize = 1_000;
+const MAX_PAGE: usize = 10_000;
+
+#[tonic::async_trait]
+impl LocationService for Locations {
+    async fn record_location(
+        &self,
+        request: Request<RecordLocationRequest>,
+    ) -> Result<Response<RecordLocationResponse>, Status> {
+        let message = request.into_inner().location;
+        let message = message.ok_or_else(|| status::of(Error::invalid("location", "is required")))?;
+        let location = checked(&message, &self.sink).map_err(|errors| status::of(within("location", errors)))?;
+        let person = location.person_id();
+        let recorded = within_time(self.timeout, self.sink.record(vec![location])).await.map_err(status::of)?;
+        let answer = match recorded {
+            Outcome::Queued(receipts) => receipts.first().map(|receipt| Answer::Receipt(receipt.to_string())),
+            Outcome::Recorded(recorded) => match recorded.first() {
+                Some(Recorded::Stored { id } | Recorded::Duplicate { id }) => Some(Answer::Id(*id)),
+                Some(Recorded::UnknownPerson) => {
+                    return Err(status::of(Error::NotFound { what: "person", id: person.get() }));
+                }
+                None => None,
+            },
+        };
+        Ok(Response::new(RecordLocationResponse { outcome: answer }))
+    }
+
+    type StreamLocationsStream = ReceiverStream<Result<StreamLocationsResponse, Status>>;
+
+    async fn stream_locations(
+        &self,
+        request: Request<Streaming<StreamLocationsRequest>>,
+    ) -> Result<Response<Self::StreamLocationsStream>, Status> {
+        let deadline = stream::deadline(request.metadata());
+        Ok(Response::new(stream::run(request.into_inner(), self.sink.clone(), deadline, self.shutdown.clone())))
+    }
+
+    async fn list_locations(
+        &self,
+        request: Request<ListLocationsRequest>,
+    ) -> Result<Response<ListLocationsResponse>, Status> {
+        let question = Question::of(&request.into_inner()).map_err(status::of)?;
+        let Question { person, range, after, size } = question;
+        let page =
+            within_time(self.timeout, self.store.locations(person, range, after, size)).await.map_err(status::of)?;
+        let token = |next: LocationPosition| format!("{}.{}", next.creation_time.timestamp_micros(), next.id);
+        Ok(Response::new(ListLocationsResponse {
+            locations: page.items.iter().map(wire::location).collect(),
+            next_page_token: page.next.map(token).unwrap_or_default(),
+        }))
+    }
+}
+
+/// What a message says, checked; the error names every wrong field.
+pub(super) fn checked(message: &wire::proto::NewLocation, sink: &LocationSink) -> Result<NewLocation, Vec<FieldError>> {
+    NewLocation::new(wire::input(message)?, Utc::now(), sink.max_ahead()).map_err(|error| error.into_fields("location"))
+}
+
+/// A page of a person's locations.
+struct Question {
+    person: PersonId,
+    range: TimeRange,
+    after: Option<LocationPosition>,
+    size: usize,
+}
+
+impl Question {
+    fn of(request: &ListLocationsRequest) -> Result<Self> {
+        let person = PersonId::new(request.person_id, "person_id");
+        let range = range(request.from.as_ref(), request.to.as_ref());
+        let size = page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE);
+        let after = match request.page_token.as_str() {
+            "" => Ok(None),
+            token => position(token).map(Some).ok_or_else(|| wrong_token(token)),
+        };
+        match (person, range, size, after) {
+            (Ok(person), Ok(range), Ok(size), Ok(after)) => Ok(Self { person, range, after, size }),
+            (person, range, size, after) => {
+                let mut errors: Vec<_> = person.err().into_iter().chain(range.err().unwrap_or_default()).collect();
+                errors.extend(size.err().into_iter().chain(after.err()));
+                Err(Error::Invalid(errors))
+            }
+        }
+    }
+}
+
+fn position(token: &str) -> Option<LocationPosition> {
+    let (micros, id) = token.split_once('.')?;
+    let creation_time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+    TimeRange::ALL.contains(creation_time).then_some(LocationPosition { creation_time, id: id.parse().ok()? })
+}

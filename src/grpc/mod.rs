@@ -1,0 +1,43 @@
+//! Role: gRPC. Services, and the only place that knows gRPC codes.
+
+mod connections;
+mod locations;
+mod observe;
+mod persons;
+mod server;
+mod status;
+mod stream;
+
+pub use server::{GrpcArgs, serve};
+
+use crate::ingest::{IngestArgs, LocationSink};
+use crate::runtime::{ListenAddr, bind};
+use crate::store::{DatabaseArgs, Store};
+use tokio_util::sync::CancellationToken;
+
+/// Serve gRPC: phones stream their locations here
+///
+/// Probes and metrics answer on the same port, over HTTP.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30002")]
+    listen_addr: ListenAddr,
+    #[command(flatten)]
+    grpc: GrpcArgs,
+    #[command(flatten)]
+    ingest: IngestArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// Runs the role until the token is cancelled and what is in flight is done.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let store = Store::new(&args.database, "serve-grpc")?;
+    store.check_at_start().await?;
+    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
+    serve(listener, args.grpc, store, sink, shutdown).await?;
+    drain.drained().await;
+    Ok(())
+}

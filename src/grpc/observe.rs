@@ -1,0 +1,53 @@
+//! What goes around every call: counting and timing, and the plain HTTP paths beside the services.
+
+use crate::runtime::probes::{METRICS_TYPE, Probes};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{Response, StatusCode};
+use axum::middleware::Next;
+use axum::routing::get;
+use std::time::Instant;
+
+/// Counts and times calls by method; of a stream, the time until it begins.
+pub(super) async fn observe(request: Request, next: Next) -> Response<Body> {
+    let begin = Instant::now();
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    // A call that failed says so in the headers; one that went well, in trailers that are not there yet.
+    let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
+    // Anybody may invent a method, and would make a time series with it.
+    let method = if code == "12" || response.status() != StatusCode::OK { "other".to_owned() } else { path };
+    metrics::counter!("udaconnect_grpc_calls_total", "method" => method.clone(), "code" => code).increment(1);
+    metrics::histogram!("udaconnect_grpc_call_seconds", "method" => method).record(begin.elapsed());
+    response
+}
+
+/// Adds `/livez`, `/readyz` and `/metrics`.
+pub(super) fn add_probes(router: Router, probes: Probes) -> Router {
+    crate::runtime::metrics::recorder();
+    let (asked, measured) = (probes.clone(), probes);
+    router
+        .route("/livez", get(|| async { json(true, "{\"status\":\"alive\"}".to_owned()) }))
+        .route(
+            "/readyz",
+            get(move || async move {
+                let (ready, said) = asked.readiness().await;
+                json(ready, said.to_string())
+            }),
+        )
+        .route("/metrics", get(move || async move { answer(true, METRICS_TYPE, measured.metrics()) }))
+}
+
+fn json(well: bool, body: String) -> Response<Body> {
+    answer(well, "application/json", body)
+}
+
+fn answer(well: bool, content_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    response.headers_mut().insert(CONTENT_TYPE, content_type.parse().expect("a media type is a header value"));
+    response.headers_mut().insert(CACHE_CONTROL, "no-store".parse().expect("text is a header value"));
+    response
+}

@@ -1,0 +1,145 @@
+//! The server: services, limits, health, reflection, and how it ends.
+
+use super::connections::Connections;
+use super::locations::Locations;
+use super::observe::{self, observe};
+use super::persons::Persons;
+use crate::ingest::LocationSink;
+use crate::runtime::DRAIN_SECONDS;
+use crate::runtime::probes::Probes;
+use crate::store::Store;
+use crate::wire::DESCRIPTORS;
+use crate::wire::proto::connection_service_server::ConnectionServiceServer;
+use crate::wire::proto::location_service_server::LocationServiceServer;
+use crate::wire::proto::person_service_server::PersonServiceServer;
+use std::net::TcpListener;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How the gRPC server behaves, wherever it runs.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "gRPC")]
+pub struct GrpcArgs {
+    /// The largest message taken, in bytes
+    #[arg(long, env, value_name = "BYTES", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1_024..=64 << 20))]
+    grpc_max_message: u32,
+    /// Calls and streams that one connection may have open
+    #[arg(long, env, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    grpc_max_streams: u32,
+    /// How long a call may take that is no stream
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..DRAIN_SECONDS))]
+    grpc_timeout: u64,
+    /// A connection on which nothing moves is asked for a sign of life this often
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    grpc_keepalive: u64,
+}
+
+/// How long a connection may take to answer a sign of life.
+const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
+/// What a phone may have under way before it must wait for the server to read, bytes. This and the limit of messages bound
+/// what a connection can make the server hold.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// Serves until the token is cancelled, calls in flight are answered, and streams have been acknowledged and ended.
+pub async fn serve(
+    listener: TcpListener,
+    args: GrpcArgs,
+    store: Store,
+    sink: LocationSink,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reporting = tokio::spawn(report_health(health, store.clone(), sink.clone(), shutdown.clone()));
+    let max = args.grpc_max_message as usize;
+    let timeout = Duration::from_secs(args.grpc_timeout);
+    let locations = Locations { store: store.clone(), sink: sink.clone(), timeout, shutdown: shutdown.clone() };
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let mut routes = Routes::builder();
+    routes
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        // What most tools still ask.
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(LocationServiceServer::new(locations).max_decoding_message_size(max))
+        .add_service(
+            ConnectionServiceServer::new(Connections { store: store.clone(), timeout }).max_decoding_message_size(max),
+        )
+        .add_service(PersonServiceServer::new(Persons { store: store.clone() }).max_decoding_message_size(max));
+    let router = routes.routes().into_axum_router().layer(axum::middleware::from_fn(observe));
+    let router = observe::add_probes(router, probes(store, sink, shutdown.clone()));
+
+    tracing::info!(%address, "serving gRPC");
+    let served = Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(args.grpc_max_streams)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(Duration::from_secs(args.grpc_keepalive)))
+        .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
+        .tcp_keepalive(Some(Duration::from_secs(60)))
+        .add_routes(Routes::from(router))
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled());
+    // A client that keeps its connection open must not keep the process.
+    let served = tokio::select! {
+        served = served => served.map_err(anyhow::Error::from),
+        () = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS)).await;
+        } => Ok(()),
+    };
+    reporting.abort();
+    served
+}
+
+fn probes(store: Store, sink: LocationSink, shutdown: CancellationToken) -> Probes {
+    let (asked, measured) = (store.clone(), sink.clone());
+    let probes = Probes::new(shutdown).gauges(move || {
+        store.measure();
+        measured.measure();
+    });
+    // Ingest needs one of the two; it must go on while the other is away.
+    if sink.is_queue() {
+        probes.dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())))
+    } else {
+        probes.dependency("postgres", move || {
+            let store = asked.clone();
+            async move { store.ready().await.map_err(|error| error.to_string()) }
+        })
+    }
+}
+
+/// How often health is asked for.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keeps `grpc.health.v1` up to date, for each service and for the server as a whole, which is as well as ingest is.
+async fn report_health(health: HealthReporter, store: Store, sink: LocationSink, shutdown: CancellationToken) {
+    let status = |well| if well { ServingStatus::Serving } else { ServingStatus::NotServing };
+    loop {
+        let postgres = tokio::time::timeout(HEALTH_INTERVAL * 2, store.ready()).await.is_ok_and(|ready| ready.is_ok());
+        let ingest = if sink.is_queue() { sink.check().is_ok() } else { postgres };
+        let drains = shutdown.is_cancelled();
+        for (service, well) in [
+            ("", ingest),
+            ("udaconnect.v1.LocationService", ingest),
+            ("udaconnect.v1.PersonService", postgres),
+            ("udaconnect.v1.ConnectionService", postgres),
+        ] {
+            health.set_service_status(service, status(well && !drains)).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEALTH_INTERVAL) => {}
+            () = shutdown.cancelled(), if !drains => {}
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A phone's stream: locations in, acknowledgements out.
+
+use super::locations::checked;
+use super::status;
+use crate::domain::{Error, FieldError, Recorded, Result};
+use crate::ingest::{LocationSink, MAX_REQUEST, Outcome, Taken};
+use crate::wire::proto::{FieldViolation, RefusedLocation, StreamLocationsRequest, StreamLocationsResponse};
+use futures_util::future::{FutureExt, OptionFuture};
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status, Streaming};
+
+/// Locations that make up one parcel, when a phone sends many small messages.
+const PARCEL: usize = 1_000;
+/// Parcels of one stream that may be under way. Beyond it the phone must wait, even when there is room elsewhere.
+const PARCELS: usize = 32;
+/// Acknowledgements that wait for a phone that does not read them; then its locations are not read either.
+const ACKNOWLEDGEMENTS: usize = 16;
+
+type Answers = mpsc::Sender<Result<StreamLocationsResponse, Status>>;
+
+/// Some locations of the stream, in its order: taken, or refused.
+struct Parcel {
+    /// The last one in it, counted from 1 on the stream.
+    through: u64,
+    refused: Vec<RefusedLocation>,
+    /// The position and person of each that was taken.
+    good: Vec<(u64, i64)>,
+    taken: Taken,
+}
+
+/// Starts the work; the answers end with the stream.
+pub(super) fn run(
+    messages: Streaming<StreamLocationsRequest>,
+    sink: LocationSink,
+    deadline: Option<Instant>,
+    shutdown: CancellationToken,
+) -> ReceiverStream<Result<StreamLocationsResponse, Status>> {
+    let (answers, stream) = mpsc::channel(ACKNOWLEDGEMENTS);
+    tokio::spawn(async move {
+        metrics::gauge!("udaconnect_grpc_streams").increment(1.0);
+        let (parcels, taken) = mpsc::channel(PARCELS);
+        let deadline: OptionFuture<_> = deadline.map(tokio::time::sleep_until).into();
+        tokio::select! {
+            // Nobody listens any more. What was taken is on its way all the same.
+            () = answers.closed() => {}
+            Some(()) = deadline => {
+                let _ = answers.send(Err(Status::deadline_exceeded("the stream's deadline is over"))).await;
+            }
+            // When reading ends, for whatever reason, what was taken is acknowledged first. When that fails, nothing more is read.
+            ended = async { tokio::try_join!(read(messages, sink, parcels, shutdown).map(Ok), acknowledge(taken, &answers)) } => {
+                if let Some(status) = ended.map_or_else(|error| Some(status::of(error)), |(read, ())| read.err()) {
+                    let _ = answers.send(Err(status)).await;
+                }
+            }
+        }
+        metrics::gauge!("udaconnect_grpc_streams").decrement(1.0);
+    });
+    ReceiverStream::new(stream)
+}
+
+/// Reads until the phone ends its side or the server is to end; waits while there is no room.
+async fn read(
+    mut messages: Streaming<StreamLocationsRequest>,
+    sink: LocationSink,
+    parcels: mpsc::Sender<Parcel>,
+    shutdown: CancellationToken,
+) -> Result<(), Status> {
+    let mut through = 0;
+    let mut more = true;
+    while more {
+        // Before reading, so that the wait is felt by the phone.
+        let Ok(place) = parcels.reserve().await else { return Ok(()) };
+        let first = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {
+                return Err(status::again(Code::Unavailable, "this server ends; send again what was not acknowledged", 1));
+            }
+            message = messages.next() => message,
+        };
+        let Some(first) = first else { break };
+        let mut locations = bounded(first?)?.locations;
+        // What has arrived already goes along.
+        while locations.len() < PARCEL {
+            match messages.next().now_or_never() {
+                Some(Some(message)) => locations.extend(bounded(message?)?.locations),
+                Some(None) => {
+                    more = false;
+                    break;
+                }
+                None => break,
+            }
+        }
+        let (mut refused, mut good, mut valid) = (Vec::new(), Vec::new(), Vec::with_capacity(locations.len()));
+        for message in &locations {
+            through += 1;
+            match checked(message, &sink) {
+                Ok(location) => {
+                    good.push((through, location.person_id().get()));
+                    valid.push(location);
+                }
+                Err(errors) => refused.push(refusal(through, errors)),
+            }
+        }
+        if !refused.is_empty() {
+            metrics::counter!("udaconnect_ingest_refused_total", "reason" => "invalid").increment(refused.len() as u64);
+        }
+        let taken = sink.take(valid).await.map_err(status::of)?;
+        place.send(Parcel { through, refused, good, taken });
+    }
+    Ok(())
+}
+
+fn bounded(message: StreamLocationsRequest) -> Result<StreamLocationsRequest, Status> {
+    let count = message.locations.len();
+    if count > MAX_REQUEST as usize {
+        let error = Error::invalid("locations", format!("must be at most {MAX_REQUEST} in one message; got {count}"));
+        return Err(status::of(error));
+    }
+    Ok(message)
+}
+
+/// Acknowledges in order, and several parcels at once when they are safe at once.
+async fn acknowledge(mut parcels: mpsc::Receiver<Parcel>, answers: &Answers) -> Result<()> {
+    while let Some(parcel) = parcels.recv().await {
+        let mut answer = StreamLocationsResponse::default();
+        let mut waiting = VecDeque::from([settle(parcel).boxed()]);
+        while let Some(mut next) = waiting.pop_front() {
+            let settled = if answer.acknowledged_through == 0 {
+                next.await
+            } else {
+                match (&mut next).now_or_never() {
+                    Some(settled) => settled,
+                    None => {
+                        send(&mut answer, answers).await;
+                        next.await
+                    }
+                }
+            };
+            let (through, refused) = settled?;
+            answer.acknowledged_through = through;
+            answer.refused.extend(refused);
+            if let Ok(parcel) = parcels.try_recv() {
+                waiting.push_back(settle(parcel).boxed());
+            }
+        }
+        send(&mut answer, answers).await;
+    }
+    Ok(())
+}
+
+async fn send(answer: &mut StreamLocationsResponse, answers: &Answers) {
+    // A closed channel ends the whole stream elsewhere.
+    let _ = answers.send(Ok(std::mem::take(answer))).await;
+}
+
+/// Waits until a parcel is safe; returns up to where it goes and what was refused of it.
+async fn settle(parcel: Parcel) -> Result<(u64, Vec<RefusedLocation>)> {
+    let Parcel { through, mut refused, good, taken } = parcel;
+    match taken.outcome().await? {
+        Outcome::Queued(_) => {}
+        Outcome::Recorded(recorded) => {
+            for (recorded, (position, person)) in recorded.iter().zip(&good) {
+                match recorded {
+                    Recorded::Stored { .. } | Recorded::Duplicate { .. } => {}
+                    Recorded::UnknownPerson => {
+                        let message = format!("nobody has the id {person}; add the person first");
+                        refused.push(refusal(*position, vec![FieldError::new("person_id", message)]));
+                    }
+                }
+            }
+            refused.sort_unstable_by_key(|refused| refused.position);
+        }
+    }
+    Ok((through, refused))
+}
+
+fn refusal(position: u64, errors: Vec<FieldError>) -> RefusedLocation {
+    let violations =
+        errors.into_iter().map(|error| FieldViolation { field: error.field, description: error.message }).collect();
+    RefusedLocation { position, violations }
+}
+
+/// When the caller gives up, by its `grpc-timeout`. Of calls that are no streams the transport takes care by itself.
+pub(super) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    let length = match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Instant::now().checked_add(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_as_the_protocol_has_them() {
+        let read = |text: &'static str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            deadline(&metadata)
+        };
+        assert!(read("30S").unwrap() > Instant::now() + Duration::from_secs(29));
+        assert!(read("500m").unwrap() < Instant::now() + Duration::from_secs(1));
+        for wrong in ["", "S", "5", "5x", "-5S", "123456789S"] {
+            assert!(read(wrong).is_none(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The value of a Kafka record ↔ a location.
+
+use super::{location, proto, read_location, to_timestamp};
+use crate::domain::{Error, NewLocation, Result};
+use chrono::{DateTime, TimeDelta, Utc};
+use prost::Message;
+use serde_json::Value;
+
+/// The name of the record header that says what the value is.
+pub const CONTENT_TYPE: &str = "content-type";
+/// What this program writes: [`proto::LocationRecorded`].
+pub const PROTOBUF: &str = "application/x-protobuf";
+/// What other producers may write: an object with the REST API's field names.
+pub const JSON: &str = "application/json";
+
+/// The value of a record, of type [`PROTOBUF`].
+pub fn encode(location: &NewLocation) -> Vec<u8> {
+    proto::LocationRecorded {
+        person_id: location.person_id().get(),
+        latitude: Some(location.coordinate().latitude()),
+        longitude: Some(location.coordinate().longitude()),
+        creation_time: Some(to_timestamp(location.creation_time())),
+        accuracy_m: location.accuracy_m(),
+    }
+    .encode_to_vec()
+}
+
+/// Reads a record's value.
+///
+/// `content_type` decides how; without one, what begins with `{` is JSON, which no [`proto::LocationRecorded`] does. A location
+/// without a time was made when the record was (`timestamp`). `now` and `max_ahead` are those of [`NewLocation::new`]. The
+/// error is always [`Error::Invalid`]: the same record will never be readable.
+pub fn decode(
+    value: Option<&[u8]>,
+    content_type: Option<&[u8]>,
+    timestamp: DateTime<Utc>,
+    now: DateTime<Utc>,
+    max_ahead: TimeDelta,
+) -> Result<NewLocation> {
+    let value = value.ok_or_else(|| Error::invalid("value", "must be given; got a record without a value"))?;
+    match content_type {
+        Some(given) if is(given, PROTOBUF) => from_protobuf(value, timestamp, now, max_ahead),
+        Some(given) if is(given, JSON) => from_json(value, timestamp, now, max_ahead),
+        Some(given) => {
+            let shown: String = String::from_utf8_lossy(given).chars().take(60).collect();
+            Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {shown:?}")))
+        }
+        None if value.trim_ascii_start().starts_with(b"{") => from_json(value, timestamp, now, max_ahead),
+        None => from_protobuf(value, timestamp, now, max_ahead),
+    }
+}
+
+/// Whether a header names this media type, in any case and whatever parameters follow.
+fn is(header: &[u8], media_type: &str) -> bool {
+    let name = header.split(|byte| *byte == b';').next().unwrap_or_default();
+    name.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
+}
+
+fn from_protobuf(
+    value: &[u8],
+    timestamp: DateTime<Utc>,
+    now: DateTime<Utc>,
+    max_ahead: TimeDelta,
+) -> Result<NewLocation> {
+    let message = proto::LocationRecorded::decode(value)
+        .map_err(|error| Error::invalid("value", format!("must be a udaconnect.v1.LocationRecorded: {error}")))?;
+    let mut input = location::parts(
+        message.person_id,
+        message.latitude,
+        message.longitude,
+        message.creation_time.as_ref(),
+        message.accuracy_m,
+    )?;
+    input.creation_time = Some(input.creation_time.unwrap_or(timestamp));
+    NewLocation::new(input, now, max_ahead)
+}
+
+fn from_json(value: &[u8], timestamp: DateTime<Utc>, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<NewLocation> {
+    let mut value: Value = serde_json::from_slice(value)
+        .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
+    if let Value::Object(object) = &mut value
+        && object.get("creation_time").is_none_or(Value::is_null)
+    {
+        object.insert("creation_time".to_owned(), timestamp.to_rfc3339().into());
+    }
+    Ok(read_location(value, "value", now, max_ahead)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::LocationInput;
+    use proptest::prelude::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn read(value: &[u8], content_type: Option<&str>) -> Result<NewLocation> {
+        let now = at(1_780_000_000);
+        decode(Some(value), content_type.map(str::as_bytes), at(1_779_999_999), now, TimeDelta::minutes(5))
+    }
+
+    fn refused(value: &[u8], content_type: Option<&str>) -> Vec<String> {
+        match read(value, content_type) {
+            Err(Error::Invalid(errors)) => errors.into_iter().map(|error| error.field).collect(),
+            other => panic!("must be refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn json_as_old_and_new_clients_write_it() {
+        let new = br#"{"person_id": 7, "latitude": 35.5, "longitude": -106.25, "creation_time": "2026-05-28T20:00:00+02:00", "accuracy_m": 4}"#;
+        let old = br#" {"person_id": 7, "latitude": "35.5", "longitude": " -106.25", "id": 3, "creation_time": "2026-05-28 18:00:00"}"#;
+        let location = read(new, Some("Application/JSON; charset=utf-8")).unwrap();
+        assert_eq!(location.coordinate().longitude(), -106.25);
+        assert_eq!(location.accuracy_m(), Some(4.0));
+        assert_eq!(read(old, Some(JSON)).unwrap().identity(), location.identity());
+        assert_eq!(read(old, None).unwrap().identity(), location.identity());
+    }
+
+    #[test]
+    fn a_location_without_a_time_was_made_when_the_record_was() {
+        let location = read(br#"{"person_id":1,"latitude":0,"longitude":0}"#, Some(JSON)).unwrap();
+        assert_eq!(location.creation_time(), at(1_779_999_999));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(refused(b"not json", Some(JSON)), ["value"]);
+        assert_eq!(refused(b"[]", Some(JSON)), ["value"]);
+        assert_eq!(refused(b"", None), ["latitude", "longitude"]);
+        assert_eq!(refused(b"\xff\xff", None), ["value"]);
+        assert_eq!(refused(b"{}", Some("text/plain")), [CONTENT_TYPE]);
+        assert_eq!(
+            refused(
+                br#"{"person_id":1.5,"latitude":"north","longitude":null,"creation_time":7,"accuracy_m":"x"}"#,
+                Some(JSON)
+            ),
+            ["person_id", "latitude", "longitude", "creation_time", "accuracy_m"]
+        );
+        assert_eq!(refused(br#"{"person_id":1,"latitude":91,"longitude":1e400}"#, Some(JSON)), ["value"]);
+        assert_eq!(refused(br#"{"person_id":1,"latitude":"NaN","longitude":"1"}"#, Some(JSON)), ["latitude"]);
+        assert!(decode(None, None, at(0), at(0), TimeDelta::zero()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            person_id in 1..i64::MAX, latitude in -90.0..=90.0, longitude in -180.0..=180.0,
+            micros in 0..1_780_000_000_000_000_i64, accuracy_m in proptest::option::of(0.0..1e9),
+        ) {
+            let creation_time = DateTime::from_timestamp_micros(micros);
+            let input = LocationInput { person_id, latitude, longitude, creation_time, accuracy_m };
+            let location = NewLocation::new(input, at(1_780_000_000), TimeDelta::zero()).unwrap();
+            prop_assert_eq!(read(&encode(&location), Some(PROTOBUF)).unwrap(), location.clone());
+            prop_assert_eq!(read(&encode(&location), None).unwrap(), location);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(value: Vec<u8>, json: bool) {
+            let _ = read(&value, Some(if json { JSON } else { PROTOBUF }));
+        }
+    }
+}
