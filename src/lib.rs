@@ -28,6 +28,9 @@ pub mod wire;
 /// Role: REST.
 #[cfg(feature = "api")]
 pub mod api;
+/// Role: the web app.
+#[cfg(feature = "app")]
+pub mod app;
 /// Role: Kafka → PostGIS.
 #[cfg(feature = "consume")]
 pub mod consumer;

@@ -1,10 +1,9 @@
-use super::status::{self, page_size, within, wrong_token};
+use super::status::{self, page_size, range, within, within_time, wrong_token};
 use super::stream;
 use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
 use crate::ingest::{LocationSink, Outcome};
 use crate::store::{LocationPosition, Store};
 use crate::wire;
-use crate::wire::from_timestamp;
 use crate::wire::proto::location_service_server::LocationService;
 use crate::wire::proto::record_location_response::Outcome as Answer;
 use crate::wire::proto::{
@@ -39,7 +38,7 @@ impl LocationService for Locations {
         let message = message.ok_or_else(|| status::of(Error::invalid("location", "is required")))?;
         let location = checked(&message, &self.sink).map_err(|errors| status::of(within("location", errors)))?;
         let person = location.person_id();
-        let recorded = self.within_time(self.sink.record(vec![location])).await.map_err(status::of)?;
+        let recorded = within_time(self.timeout, self.sink.record(vec![location])).await.map_err(status::of)?;
         let answer = match recorded {
             Outcome::Queued(receipts) => receipts.first().map(|receipt| Answer::Receipt(receipt.to_string())),
             Outcome::Recorded(recorded) => match recorded.first() {
@@ -69,20 +68,13 @@ impl LocationService for Locations {
     ) -> Result<Response<ListLocationsResponse>, Status> {
         let question = Question::of(&request.into_inner()).map_err(status::of)?;
         let Question { person, range, after, size } = question;
-        let page = self.within_time(self.store.locations(person, range, after, size)).await.map_err(status::of)?;
+        let page =
+            within_time(self.timeout, self.store.locations(person, range, after, size)).await.map_err(status::of)?;
         let token = |next: LocationPosition| format!("{}.{}", next.creation_time.timestamp_micros(), next.id);
         Ok(Response::new(ListLocationsResponse {
             locations: page.items.iter().map(wire::location).collect(),
             next_page_token: page.next.map(token).unwrap_or_default(),
         }))
-    }
-}
-
-impl Locations {
-    async fn within_time<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::time::timeout(self.timeout, work)
-            .await
-            .unwrap_or_else(|_| Err(Error::TimedOut(format!("the call was not done within {:?}", self.timeout))))
     }
 }
 
@@ -102,23 +94,19 @@ struct Question {
 impl Question {
     fn of(request: &ListLocationsRequest) -> Result<Self> {
         let person = PersonId::new(request.person_id, "person_id");
-        let time = |time: &Option<_>, open, field| time.as_ref().map_or(Ok(open), |time| from_timestamp(time, field));
-        let from = time(&request.from, TimeRange::ALL.from(), "from");
-        let to = time(&request.to, TimeRange::ALL.to(), "to");
+        let range = range(request.from.as_ref(), request.to.as_ref());
         let size = page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE);
         let after = match request.page_token.as_str() {
             "" => Ok(None),
             token => position(token).map(Some).ok_or_else(|| wrong_token(token)),
         };
-        match (person, from, to, size, after) {
-            (Ok(person), Ok(from), Ok(to), Ok(size), Ok(after)) => {
-                let range = TimeRange::new(from, to)
-                    .map_err(|_| Error::invalid("to", format!("must be after from ({from:?}); got {to:?}")))?;
-                Ok(Self { person, range, after, size })
+        match (person, range, size, after) {
+            (Ok(person), Ok(range), Ok(size), Ok(after)) => Ok(Self { person, range, after, size }),
+            (person, range, size, after) => {
+                let mut errors: Vec<_> = person.err().into_iter().chain(range.err().unwrap_or_default()).collect();
+                errors.extend(size.err().into_iter().chain(after.err()));
+                Err(Error::Invalid(errors))
             }
-            (person, from, to, size, after) => Err(Error::Invalid(
-                [person.err(), from.err(), to.err(), size.err(), after.err()].into_iter().flatten().collect(),
-            )),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Role: gRPC. Services, and the only place that knows gRPC codes.
 
+mod connections;
 mod locations;
 mod observe;
 mod persons;

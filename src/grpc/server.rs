@@ -1,5 +1,6 @@
 //! The server: services, limits, health, reflection, and how it ends.
 
+use super::connections::Connections;
 use super::locations::Locations;
 use super::observe::{self, observe};
 use super::persons::Persons;
@@ -8,6 +9,7 @@ use crate::runtime::DRAIN_SECONDS;
 use crate::runtime::probes::Probes;
 use crate::store::Store;
 use crate::wire::DESCRIPTORS;
+use crate::wire::proto::connection_service_server::ConnectionServiceServer;
 use crate::wire::proto::location_service_server::LocationServiceServer;
 use crate::wire::proto::person_service_server::PersonServiceServer;
 use std::net::TcpListener;
@@ -70,6 +72,9 @@ pub async fn serve(
         // What most tools still ask.
         .add_service(reflection().build_v1alpha()?)
         .add_service(LocationServiceServer::new(locations).max_decoding_message_size(max))
+        .add_service(
+            ConnectionServiceServer::new(Connections { store: store.clone(), timeout }).max_decoding_message_size(max),
+        )
         .add_service(PersonServiceServer::new(Persons { store: store.clone() }).max_decoding_message_size(max));
     let router = routes.routes().into_axum_router().layer(axum::middleware::from_fn(observe));
     let router = observe::add_probes(router, probes(store, sink, shutdown.clone()));
@@ -124,9 +129,12 @@ async fn report_health(health: HealthReporter, store: Store, sink: LocationSink,
         let postgres = tokio::time::timeout(HEALTH_INTERVAL * 2, store.ready()).await.is_ok_and(|ready| ready.is_ok());
         let ingest = if sink.is_queue() { sink.check().is_ok() } else { postgres };
         let drains = shutdown.is_cancelled();
-        for (service, well) in
-            [("", ingest), ("udaconnect.v1.LocationService", ingest), ("udaconnect.v1.PersonService", postgres)]
-        {
+        for (service, well) in [
+            ("", ingest),
+            ("udaconnect.v1.LocationService", ingest),
+            ("udaconnect.v1.PersonService", postgres),
+            ("udaconnect.v1.ConnectionService", postgres),
+        ] {
             health.set_service_status(service, status(well && !drains)).await;
         }
         tokio::select! {

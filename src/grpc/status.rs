@@ -1,6 +1,8 @@
 //! Our errors → gRPC's. Every error leaves the server through here.
 
-use crate::domain::{Error, FieldError};
+use crate::domain::{Error, FieldError, Result, TimeRange};
+use crate::wire::from_timestamp;
+use prost_types::Timestamp;
 use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -57,4 +59,21 @@ pub(super) fn page_size(given: i32, default: usize, most: usize) -> Result<usize
 pub(super) fn wrong_token(given: &str) -> FieldError {
     let shown: String = given.chars().take(60).collect();
     FieldError::new("page_token", format!("must be a next_page_token of this list, or empty; got {shown:?}"))
+}
+
+/// A half-open range of which either end may be absent; the error names every wrong end.
+pub(super) fn range(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Result<TimeRange, Vec<FieldError>> {
+    let time = |time: Option<&Timestamp>, open, field| time.map_or(Ok(open), |time| from_timestamp(time, field));
+    match (time(from, TimeRange::ALL.from(), "from"), time(to, TimeRange::ALL.to(), "to")) {
+        (Ok(from), Ok(to)) => TimeRange::new(from, to)
+            .map_err(|_| vec![FieldError::new("to", format!("must be after from ({from:?}); got {to:?}"))]),
+        (from, to) => Err(from.err().into_iter().chain(to.err()).collect()),
+    }
+}
+
+/// The work's result, unless it takes longer than a call may.
+pub(super) async fn within_time<T>(timeout: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| {
+        Err(Error::TimedOut(format!("the call was not done within {timeout:?}; ask for less at once")))
+    })
 }

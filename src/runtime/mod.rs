@@ -1,5 +1,6 @@
 //! What every role needs: log lines, the end of the process, probes and metrics. Imports nothing else of ours.
 
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 

@@ -1,16 +1,18 @@
 //! What travels ↔ domain: protobuf messages, and JSON objects as REST and Kafka carry them.
 
+mod connection;
 mod fields;
 mod json;
 mod location;
 mod recorded;
 mod time;
 
+pub use connection::{connection, encounter};
 pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};
 pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode};
-pub use time::{from_timestamp, to_timestamp};
+pub use time::{from_duration, from_timestamp, to_duration, to_timestamp};
 
 /// What `proto/udaconnect/v1` compiles to.
 #[allow(clippy::doc_markdown, rustdoc::all)]

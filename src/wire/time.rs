@@ -1,6 +1,6 @@
 use crate::domain::FieldError;
-use chrono::{DateTime, Utc};
-use prost_types::Timestamp;
+use chrono::{DateTime, TimeDelta, Utc};
+use prost_types::{Duration, Timestamp};
 
 pub fn to_timestamp(time: DateTime<Utc>) -> Timestamp {
     Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos() as i32 }
@@ -21,4 +21,22 @@ pub fn from_timestamp(timestamp: &Timestamp, field: &str) -> Result<DateTime<Utc
                 ),
             )
         })
+}
+
+pub fn to_duration(length: TimeDelta) -> Duration {
+    Duration { seconds: length.num_seconds(), nanos: length.subsec_nanos() }
+}
+
+/// `field` is what the caller calls this length of time, for the error. May be negative; bounds are for the rules to check.
+pub fn from_duration(duration: &Duration, field: &str) -> Result<TimeDelta, FieldError> {
+    let seconds = TimeDelta::try_seconds(duration.seconds);
+    let nanos =
+        (-999_999_999..=999_999_999).contains(&duration.nanos).then(|| TimeDelta::nanoseconds(duration.nanos.into()));
+    seconds.zip(nanos).and_then(|(seconds, nanos)| seconds.checked_add(&nanos)).ok_or_else(|| {
+        let message = format!(
+            "must be a google.protobuf.Duration; got seconds {} and nanos {}",
+            duration.seconds, duration.nanos
+        );
+        FieldError::new(field, message)
+    })
 }

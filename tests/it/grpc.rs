@@ -11,12 +11,13 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 use tonic_types::StatusExt;
+use udaconnect::wire::proto::connection_service_client::ConnectionServiceClient;
 use udaconnect::wire::proto::location_service_client::LocationServiceClient;
 use udaconnect::wire::proto::person_service_client::PersonServiceClient;
 use udaconnect::wire::proto::record_location_response::Outcome;
 use udaconnect::wire::proto::{
-    CreatePersonRequest, DeletePersonRequest, GetPersonRequest, ListLocationsRequest, ListPersonsRequest, NewLocation,
-    RecordLocationRequest,
+    CreatePersonRequest, DeletePersonRequest, EncounterRule, GetPersonRequest, ListConnectionsRequest,
+    ListEncountersRequest, ListLocationsRequest, ListPersonsRequest, NewLocation, RecordLocationRequest,
 };
 
 async fn channel(server: &Server) -> Channel {
@@ -102,6 +103,50 @@ async fn every_wrong_field_is_named() {
 }
 
 #[tokio::test]
+async fn connections_and_encounters_are_those_of_rest() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let (ada, grace) = (server.person().await, server.person().await);
+    let mut locations = LocationServiceClient::new(channel(&server).await);
+    // Side by side for ten minutes, an hour apart twice.
+    for start in [0, 3_600] {
+        for minute in 0..=10 {
+            for person in [ada, grace] {
+                let time = Timestamp { seconds: 1_780_000_000 + start + minute * 60, nanos: 0 };
+                let location = NewLocation { creation_time: Some(time), ..location(person, 1) };
+                locations.record_location(RecordLocationRequest { location: Some(location) }).await.unwrap();
+            }
+        }
+    }
+    let mut client = ConnectionServiceClient::new(channel(&server).await);
+    let request = ListConnectionsRequest { person_id: ada, ..Default::default() };
+    let mut stream = client.list_connections(request.clone()).await.unwrap().into_inner();
+    let met = stream.message().await.unwrap().unwrap().connection.unwrap();
+    assert!(stream.message().await.unwrap().is_none());
+    assert_eq!((met.person.unwrap().id, met.encounters, met.total_duration.unwrap().seconds), (grace, 2, 1_200));
+    assert_eq!(met.closest.unwrap().distance_m, 0.0);
+    let request_both = ListEncountersRequest { person_id: grace, other_person_id: ada, ..Default::default() };
+    let encounters = client.list_encounters(request_both).await.unwrap().into_inner().encounters;
+    let starts: Vec<_> = encounters.iter().map(|encounter| encounter.start.unwrap().seconds - 1_780_000_000).collect();
+    assert_eq!(starts, [0, 3_600]);
+    let (_, rest) = server.get(&format!("/api/persons/{ada}/connections")).await;
+    assert_eq!(
+        (rest[0]["encounters"].as_i64(), rest[0]["total_duration"].as_f64()),
+        (Some(2), Some(1_200.0)),
+        "{rest}"
+    );
+
+    let rule = EncounterRule {
+        distance_m: Some(0.0),
+        gap: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        within: None,
+    };
+    let wrong = ListConnectionsRequest { person_id: 0, rule: Some(rule), limit: -1, ..request };
+    let status = client.list_connections(wrong).await.unwrap_err();
+    assert_eq!(violations(&status), ["person_id", "rule.distance_m", "rule.gap", "limit"]);
+}
+
+#[tokio::test]
 async fn persons_are_added_read_listed_and_erased() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
@@ -145,7 +190,7 @@ async fn the_server_describes_itself_and_its_health() {
         panic!("no list of services")
     };
     let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
-    for name in ["udaconnect.v1.LocationService", "udaconnect.v1.PersonService"] {
+    for name in ["udaconnect.v1.LocationService", "udaconnect.v1.PersonService", "udaconnect.v1.ConnectionService"] {
         assert!(names.iter().any(|known| known == name), "{names:?}");
     }
     let symbol = ask(MessageRequest::FileContainingSymbol("udaconnect.v1.NewLocation".to_owned())).await;

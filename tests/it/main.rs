@@ -7,6 +7,7 @@ mod support;
 
 mod api_faults;
 mod api_input;
+mod app;
 mod cli;
 mod grpc;
 mod grpc_stream;
