@@ -103,7 +103,7 @@ pub async fn serve(
             .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
-            .configure(probes::routes(probes.clone()))
+            .configure(probes::routes(probes.clone(), &["", "/api"]))
             .configure(routes)
     })
     .workers(workers)
