@@ -1,9 +1,9 @@
 # Every target is a script, so that each can also be called by itself.
-.PHONY: help run test lint bench cluster faults
+.PHONY: help run test lint bench cluster faults image image-tar
 .NOTPARALLEL:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '##' Makefile
 
 run: ## build, prepare a database with a demo event, start everything in one process
 	@scripts/run.sh
@@ -19,6 +19,12 @@ bench: ## compare with the baselines, write docs/benchmarks.md
 
 cluster: ## every role as its own process, with PostgreSQL and Apache Kafka
 	@scripts/cluster.sh
+
+image: ## the image that Kubernetes runs, with Docker, Podman or Buildah
+	@scripts/image.sh build
+
+image-tar: image ## the same as .dev/udaconnect-image.tar, for a node without a registry
+	@mkdir -p .dev && scripts/image.sh save .dev/udaconnect-image.tar
 
 faults: ## everything fails again and again while phones stream: minutes, for a release
 	@scripts/faults.sh

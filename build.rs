@@ -1,11 +1,25 @@
-//! Compiles proto/ to Rust. With protox, so that nobody has to install protoc.
+//! Compiles proto/ to Rust, with protox, so that nobody has to install protoc; and tells cargo when the web app that is embedded
+//! in the binary has changed.
+
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    // The build of the web app may be missing. A path that does not exist would make cargo build anew every time, so
+    // that then the directory is watched in which it will appear.
+    let watched = ["web/dist", "web"].into_iter().find(|path| Path::new(path).is_dir());
+    if let Some(path) = watched {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    protobuf()
+}
 
 #[cfg(feature = "wire")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use std::path::{Path, PathBuf};
+fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
+    use std::path::PathBuf;
 
     let root = Path::new("proto");
-    println!("cargo:rerun-if-changed={}", root.display());
+    println!("cargo::rerun-if-changed={}", root.display());
     let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("udaconnect/v1"))?
         .map(|entry| Ok(entry?.path()))
         .collect::<std::io::Result<_>>()?;
@@ -16,11 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
 
-    // Without the gRPC role only the messages are wanted: Kafka has no services.
-    let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
-    tonic_prost_build::configure().build_server(grpc).build_client(grpc).compile_fds(descriptors)?;
+    // Without a role that speaks gRPC only the messages are wanted: Kafka has no services.
+    let [grpc, simulate] = ["GRPC", "SIMULATE"].map(|role| std::env::var_os(format!("CARGO_FEATURE_{role}")).is_some());
+    tonic_prost_build::configure().build_server(grpc).build_client(grpc || simulate).compile_fds(descriptors)?;
     Ok(())
 }
 
 #[cfg(not(feature = "wire"))]
-fn main() {}
+fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
+    Ok(())
+}

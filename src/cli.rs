@@ -1,7 +1,7 @@
 //! The command line: one subcommand a role, each with arguments of its own.
 
-use crate::runtime::{shutdown, telemetry};
-use clap::{Parser, Subcommand};
+use crate::runtime::{Incomplete, settings, shutdown, telemetry};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// UdaConnect tells conference attendees whom they met, where, when and for how long.
@@ -14,6 +14,11 @@ pub struct Cli {
     role: Role,
     #[command(flatten)]
     log: telemetry::LogArgs,
+    /// Check the command line and the environment, print what the role would run with, and exit; needs no server
+    #[arg(long, global = true)]
+    check_config: bool,
+    #[arg(skip)]
+    matches: ArgMatches,
 }
 
 #[derive(Debug, Subcommand)]
@@ -24,12 +29,20 @@ enum Role {
     ServeGrpc(crate::grpc::Args),
     #[cfg(feature = "consume")]
     Consume(crate::consumer::Args),
+    #[cfg(feature = "app")]
+    ServeApp(crate::app::Args),
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
     Migrate(crate::migrate::Args),
     #[cfg(feature = "seed")]
     Seed(crate::demo::seed::Args),
+    #[cfg(feature = "simulate")]
+    Simulate(crate::demo::simulate::Args),
+    #[cfg(feature = "import")]
+    Import(crate::import::Args),
+    #[cfg(feature = "export")]
+    Export(crate::export::Args),
     #[cfg(feature = "dead-letters")]
     DeadLetters(crate::dead_letters::Args),
     #[cfg(feature = "healthcheck")]
@@ -37,11 +50,23 @@ enum Role {
 }
 
 impl Cli {
-    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do.
+    /// What the process was started with; ends it when that is wrong, with status 2, or when only help was asked for.
+    pub fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.matches = matches;
+        cli
+    }
+
+    /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do;
+    /// 3: part of the work could not be done ([`Incomplete`]).
     pub fn run(self) -> ExitCode {
         if let Err(error) = telemetry::init(&self.log) {
             eprintln!("error: {error}");
             return ExitCode::from(2);
+        }
+        if self.check_config {
+            return self.check();
         }
         let ended =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
@@ -56,9 +81,27 @@ impl Cli {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
-                ExitCode::FAILURE
+                if error.is::<Incomplete>() { ExitCode::from(3) } else { ExitCode::FAILURE }
             }
         }
+    }
+
+    fn check(&self) -> ExitCode {
+        let mut command = Self::command();
+        command.build();
+        let Some((name, matches)) = self.matches.subcommand() else { unreachable!("there is no run without a role") };
+        let role = command.find_subcommand(name).expect("what was matched exists");
+        #[cfg(feature = "store")]
+        if matches.ids().any(|id| id == "database_url") {
+            let database = crate::store::DatabaseArgs::from_arg_matches(matches).map_err(|error| error.to_string());
+            let checked = database.and_then(|database| database.check().map_err(|error| error.to_string()));
+            if let Err(error) = checked {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+        }
+        print!("{}", settings::list(role, matches));
+        ExitCode::SUCCESS
     }
 }
 
@@ -73,12 +116,20 @@ impl Role {
             Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
             #[cfg(feature = "consume")]
             Self::Consume(args) => crate::consumer::run(args, shutdown).await,
+            #[cfg(feature = "app")]
+            Self::ServeApp(args) => crate::app::run(args, shutdown).await,
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
             Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
             #[cfg(feature = "seed")]
             Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            #[cfg(feature = "simulate")]
+            Self::Simulate(args) => until(shutdown, crate::demo::simulate::run(args)).await,
+            #[cfg(feature = "import")]
+            Self::Import(args) => until(shutdown, crate::import::run(args)).await,
+            #[cfg(feature = "export")]
+            Self::Export(args) => until(shutdown, crate::export::run(args)).await,
             #[cfg(feature = "dead-letters")]
             Self::DeadLetters(args) => until(shutdown, crate::dead_letters::run(args)).await,
             #[cfg(feature = "healthcheck")]

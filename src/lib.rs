@@ -4,6 +4,9 @@
 
 /// Persons, locations, ranges and what can be wrong with them: pure.
 pub mod domain;
+/// GPX, GeoJSON, CSV and OwnTracks ↔ domain.
+#[cfg(feature = "formats")]
+pub mod formats;
 /// How locations get from a request to where they are safe.
 #[cfg(feature = "ingest")]
 pub mod ingest;
@@ -25,21 +28,30 @@ pub mod wire;
 /// Role: REST.
 #[cfg(feature = "api")]
 pub mod api;
+/// Role: the web app.
+#[cfg(feature = "app")]
+pub mod app;
 /// Role: Kafka → PostGIS.
 #[cfg(feature = "consume")]
 pub mod consumer;
 /// Role: what could not be stored.
 #[cfg(feature = "dead-letters")]
 pub mod dead_letters;
-/// Role: a demo event.
-#[cfg(feature = "seed")]
+/// Roles: a demo event, and a crowd of phones at it.
+#[cfg(any(feature = "seed", feature = "simulate"))]
 pub mod demo;
+/// Role: what is stored, as files.
+#[cfg(feature = "export")]
+pub mod export;
 /// Role: gRPC.
 #[cfg(feature = "grpc")]
 pub mod grpc;
 /// Role: asks a running role whether it is ready.
 #[cfg(feature = "healthcheck")]
 pub mod healthcheck;
+/// Role: files into the store.
+#[cfg(feature = "import")]
+pub mod import;
 /// Role: the schema.
 #[cfg(feature = "migrate")]
 pub mod migrate;

@@ -1,6 +1,5 @@
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    udaconnect::cli::Cli::parse().run()
+    udaconnect::cli::Cli::read().run()
 }

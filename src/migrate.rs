@@ -1,6 +1,8 @@
 //! The role that brings the schema up, or down.
 
+use crate::domain::{Error, Result};
 use crate::store::{DatabaseArgs, Migrator};
+use std::time::{Duration, Instant};
 
 /// Bring the database's schema up to date, then exit
 ///
@@ -13,12 +15,15 @@ pub struct Args {
     /// Revert the last N migrations instead; their tables' data are lost
     #[arg(long, value_name = "N")]
     revert: Option<usize>,
+    /// How long to wait for a database that does not answer yet
+    #[arg(long, env = "MIGRATE_WAIT", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    wait: u64,
     #[command(flatten)]
     database: DatabaseArgs,
 }
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let mut migrator = Migrator::connect(&args.database).await?;
+    let mut migrator = connect(&args).await?;
     if args.check {
         return match migrator.pending().await? {
             0 => {
@@ -39,4 +44,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         println!("the schema is up to date");
     }
     Ok(())
+}
+
+/// How often a database that is away is asked for.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Connects; waits for what may come by itself, as long as was asked for. What an operator must mend fails at once.
+async fn connect(args: &Args) -> Result<Migrator> {
+    let (begin, patience) = (Instant::now(), Duration::from_secs(args.wait));
+    let mut said = false;
+    loop {
+        match Migrator::connect(&args.database).await {
+            Err(error @ (Error::Unavailable { .. } | Error::TimedOut(_))) if begin.elapsed() + INTERVAL <= patience => {
+                if !said {
+                    tracing::warn!(%error, seconds = args.wait, "waiting for the database");
+                    said = true;
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+            other => return other,
+        }
+    }
 }

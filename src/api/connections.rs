@@ -1,14 +1,17 @@
 use super::extract::{Query, path_person, shown};
+use super::files::{self, internal};
 use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
+use super::negotiate::{Form, form};
 use super::problem::ProblemJson;
-use super::server::{Service, link, tagged};
+use super::server::{Service, link, tagged, tagged_body};
 use super::{Answer, cursor};
 use crate::domain::{
     ContactRule, EncounterRule, Error, FieldError, Location, Person, PersonId, TimeRange, parse_duration,
 };
+use crate::formats::MeetingWriter;
 use crate::meetings::{self, ConnectionPosition, Nearby, Question};
 use actix_web::http::Method;
-use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::header::{CACHE_CONTROL, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use chrono::TimeDelta;
@@ -61,13 +64,17 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
     ),
     responses(
-        (status = 200, description = "Connections: longest total duration first, then by person", body = [ConnectionJson],
+        (status = 200, description = "Connections: longest total duration first, then by person",
+            content(
+                ([ConnectionJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
+            ),
             headers(
                 ("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"),
                 ("ETag" = String, description = "For If-None-Match"))),
         (status = 304, description = "As in the answer that If-None-Match names"),
         (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
@@ -77,6 +84,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let question = question(&request, &query)?;
     let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
+    let form = form(&request)?;
     let list = cursor::Question::new("connections", &[&format!("{question:?} {min_duration:?}")]);
     let after = match query.get("cursor") {
         Some(text) => Some(position(cursor::read(list, text)?)?),
@@ -86,7 +94,22 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let next = page.next.map(|next| cursor::write(list, &[micros(next.total_duration), next.person.get()]));
     let mut response = HttpResponse::Ok();
     link(&request, &mut response, next);
-    Ok(tagged(&request, response, page.items.into_iter().map(ConnectionJson::from)))
+    match form {
+        Form::Json => {
+            response.insert_header((VARY, "Accept"));
+            Ok(tagged(&request, response, page.items.into_iter().map(ConnectionJson::from)))
+        }
+        Form::File(media) => {
+            files::begin(&mut response, media, &format!("connections-{}", question.person));
+            let (mut bytes, mut writer) = (Vec::new(), MeetingWriter::connections(media));
+            writer.begin(&mut bytes).map_err(internal)?;
+            for (connection, person) in &page.items {
+                writer.connection(&mut bytes, connection, person).map_err(internal)?;
+            }
+            writer.end(&mut bytes).map_err(internal)?;
+            Ok(tagged_body(&request, response, bytes))
+        }
+    }
 }
 
 /// The encounters of two persons, oldest first
@@ -106,11 +129,15 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
         ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes (or `within`, if that is more) when absent"),
     ),
     responses(
-        (status = 200, description = "Encounters, oldest first", body = [EncounterJson],
+        (status = 200, description = "Encounters, oldest first",
+            content(
+                ([EncounterJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
+            ),
             headers(("ETag" = String, description = "For If-None-Match"))),
         (status = 304, description = "As in the answer that If-None-Match names"),
         (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
@@ -118,8 +145,26 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
     let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "gap"])?;
     let question = question(&request, &query)?;
     let other = path_person(&request, "other_id")?;
+    let form = form(&request)?;
     let encounters = meetings::encounters(&service.store, question, other).await?;
-    Ok(tagged(&request, HttpResponse::Ok(), encounters.into_iter().map(EncounterJson::from)))
+    let mut response = HttpResponse::Ok();
+    match form {
+        Form::Json => {
+            response.insert_header((VARY, "Accept"));
+            Ok(tagged(&request, response, encounters.into_iter().map(EncounterJson::from)))
+        }
+        Form::File(media) => {
+            let other = service.store.person(other).await?;
+            files::begin(&mut response, media, &format!("encounters-{}-{}", question.person, other.id));
+            let (mut bytes, mut writer) = (Vec::new(), MeetingWriter::encounters(media));
+            writer.begin(&mut bytes).map_err(internal)?;
+            for encounter in &encounters {
+                writer.encounter(&mut bytes, encounter, &other).map_err(internal)?;
+            }
+            writer.end(&mut bytes).map_err(internal)?;
+            Ok(tagged_body(&request, response, bytes))
+        }
+    }
 }
 
 /// The locations of others near a person's own
@@ -140,9 +185,13 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
         ("limit" = Option<u32>, Query, description = "The most locations; unlimited when absent", minimum = 1),
     ),
     responses(
-        (status = 200, description = "Locations with their persons, oldest first", body = [NearbyJson]),
+        (status = 200, description = "Locations with their persons, oldest first",
+            content(
+                ([NearbyJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
+            )),
         (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
@@ -157,15 +206,27 @@ pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer
     let rule = parameters.check(ContactRule::new(distance.unwrap_or(NEARBY_DISTANCE_M), within));
     let (range, rule) = parameters.finish(range.zip(rule))?;
     let limit = query.limit(usize::MAX, u32::MAX as usize)?;
+    let form = form(&request)?;
     let mut nearby = meetings::nearby(&service.store, person, range, rule).await?;
     // The first part before the status: by then it shows whether the question can be answered.
     let part = nearby.next().await?;
     let mut response = HttpResponse::Ok();
-    response.content_type("application/json").insert_header((CACHE_CONTROL, "private, no-cache"));
+    response.insert_header((CACHE_CONTROL, "private, no-cache"));
+    let writer = match form {
+        Form::Json => {
+            response.content_type("application/json").insert_header((VARY, "Accept"));
+            None
+        }
+        Form::File(media) => {
+            files::begin(&mut response, media, &format!("nearby-{person}"));
+            Some(MeetingWriter::nearby(media))
+        }
+    };
     if request.method() == Method::HEAD {
         return Ok(response.finish());
     }
-    let listing = Listing { more: part.is_some(), nearby, part, left: limit, begun: false, ended: false };
+    let listing =
+        Listing { writer, more: part.is_some(), nearby, part, left: limit, opened: false, begun: false, ended: false };
     Ok(response.streaming(stream::try_unfold(listing, |mut listing| async move {
         match listing.next().await {
             Ok(bytes) => Ok(bytes.map(|bytes| (bytes, listing))),
@@ -178,13 +239,16 @@ pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer
     })))
 }
 
-/// A long JSON array that is written part by part.
+/// A long list that is written part by part: in a file's format, or as a JSON array.
 struct Listing {
+    writer: Option<MeetingWriter>,
     nearby: Nearby,
     part: Option<Vec<(Location, Arc<Person>)>>,
     more: bool,
     /// How many items may still come.
     left: usize,
+    opened: bool,
+    /// Whether an item stands before the next one.
     begun: bool,
     ended: bool,
 }
@@ -198,17 +262,23 @@ impl Listing {
             self.part = self.nearby.next().await?;
         }
         let mut bytes = Vec::new();
-        if !self.begun {
-            bytes.push(b'[');
+        if !std::mem::replace(&mut self.opened, true) {
+            match &mut self.writer {
+                Some(writer) => writer.begin(&mut bytes).map_err(internal)?,
+                None => bytes.push(b'['),
+            }
         }
         match self.part.take() {
             Some(part) => {
                 for (location, person) in part.into_iter().take(self.left) {
-                    if self.begun {
+                    self.left -= 1;
+                    if let Some(writer) = &mut self.writer {
+                        writer.location(&mut bytes, &location, &person).map_err(internal)?;
+                        continue;
+                    }
+                    if std::mem::replace(&mut self.begun, true) {
                         bytes.push(b',');
                     }
-                    self.begun = true;
-                    self.left -= 1;
                     serde_json::to_writer(&mut bytes, &NearbyJson::of(location, &person))
                         .map_err(|error| Error::Internal(error.to_string()))?;
                 }
@@ -216,7 +286,10 @@ impl Listing {
             None => self.more = false,
         }
         if !self.more || self.left == 0 {
-            bytes.push(b']');
+            match &mut self.writer {
+                Some(writer) => writer.end(&mut bytes).map_err(internal)?,
+                None => bytes.push(b']'),
+            }
             self.ended = true;
         }
         Ok(Some(bytes.into()))

@@ -1,7 +1,7 @@
 //! The API's own description: OpenAPI from the code, and Swagger UI from the binary.
 
 use super::problem::{Problem, no_such_path};
-use super::{connections, locations, persons, receipts, server};
+use super::{connections, locations, owntracks, persons, receipts, server};
 use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::sync::{Arc, LazyLock};
@@ -22,7 +22,7 @@ use utoipa::OpenApi;
     ),
     paths(
         persons::create, persons::list, persons::get, persons::delete,
-        locations::record, locations::record_batch, locations::get, locations::delete, locations::of_person,
+        locations::record, locations::record_batch, owntracks::record, locations::get, locations::delete, locations::of_person,
         receipts::get,
         connections::days, connections::list, connections::between, connections::nearby,
         server::health,

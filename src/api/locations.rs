@@ -1,15 +1,17 @@
 use super::extract::{self, Kind, Query, path_id, path_person};
+use super::files;
 use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
+use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
-use super::server::{Service, page};
+use super::server::{Service, link};
 use super::{Answer, cursor};
 use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
 use crate::ingest::{MAX_REQUEST, Outcome};
 use crate::store::LocationPosition;
 use crate::wire::read_location;
 use actix_web::http::StatusCode;
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{LOCATION, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -171,6 +173,9 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
 }
 
 /// A person's locations, oldest first
+///
+/// As JSON in pages; as a GPX, GeoJSON or CSV file (by the `Accept` header) all of them at once, unless there is a `limit` or
+/// a `cursor`.
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/locations",
@@ -183,10 +188,14 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
     ),
     responses(
-        (status = 200, description = "Locations", body = [LocationJson],
+        (status = 200, description = "Locations",
+            content(
+                ([LocationJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
+            ),
             headers(("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"))),
         (status = 400, description = "A parameter is wrong", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
@@ -206,9 +215,25 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
         }
         None => None,
     };
+    let form = form(&request)?;
     let locations = service.store.locations(person, range, after, limit).await?;
     let next = locations.next.map(|next| cursor::write(question, &[next.creation_time.timestamp_micros(), next.id]));
-    Ok(page(&request, locations.items.into_iter().map(LocationJson::from), next))
+    let mut response = HttpResponse::Ok();
+    match form {
+        Form::Json => {
+            link(&request, &mut response, next);
+            response.insert_header((VARY, "Accept"));
+            Ok(response.json(locations.items.into_iter().map(LocationJson::from).collect::<Vec<_>>()))
+        }
+        Form::File(media) => {
+            let whole = query.get("limit").is_none() && after.is_none();
+            if !whole {
+                link(&request, &mut response, next);
+            }
+            let person = service.store.person(person).await?;
+            files::locations(&request, response, media, (service.store.clone(), person, range), locations, whole)
+        }
+    }
 }
 
 fn checked(value: Value, whole: &str, service: &Service) -> Result<NewLocation, Vec<FieldError>> {

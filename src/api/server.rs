@@ -1,5 +1,6 @@
 //! The server: which path goes where, and what goes around every request.
 
+use super::owntracks::{self, OwnTracks, OwnTracksArgs};
 use super::{connections, docs, locations, persons, problem, receipts};
 use crate::domain::Error;
 use crate::ingest::LocationSink;
@@ -11,7 +12,8 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
 use actix_web::{
@@ -20,6 +22,7 @@ use actix_web::{
 use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +39,8 @@ pub struct ApiArgs {
     /// Threads that handle requests; 0 for one per processor
     #[arg(long, env, value_name = "N", default_value_t = 0)]
     http_workers: usize,
+    #[command(flatten)]
+    owntracks: OwnTracksArgs,
 }
 
 fn origin(text: &str) -> Result<String, String> {
@@ -54,6 +59,7 @@ fn origin(text: &str) -> Result<String, String> {
 pub(super) struct Service {
     pub store: Store,
     pub sink: LocationSink,
+    pub owntracks: Arc<OwnTracks>,
 }
 
 /// Serves until the token is cancelled and requests in flight are answered.
@@ -63,9 +69,10 @@ pub async fn serve(
     store: Store,
     sink: LocationSink,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    let service = Service { store, sink };
+    let owntracks = Arc::new(args.owntracks.read()?);
+    let service = Service { store, sink, owntracks };
     let (asked, measured, sink) = (service.store.clone(), service.clone(), service.sink.clone());
     let postgres = move || {
         let store = asked.clone();
@@ -99,7 +106,7 @@ pub async fn serve(
             .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
-            .configure(probes::routes(probes.clone()))
+            .configure(probes::routes(probes.clone(), &["", "/api"]))
             .configure(routes)
     })
     .workers(workers)
@@ -108,7 +115,7 @@ pub async fn serve(
     .listen(listener)?
     .run();
     tracing::info!(%address, "serving the API");
-    run_until(server, shutdown).await
+    Ok(run_until(server, shutdown).await?)
 }
 
 fn routes(config: &mut web::ServiceConfig) {
@@ -149,6 +156,7 @@ fn routes(config: &mut web::ServiceConfig) {
             [web::get().to(connections::nearby), web::head().to(connections::nearby)],
         ))
         .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
+        .service(path("/api/locations/owntracks", "POST", [web::post().to(owntracks::record)]))
         .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
         .service(path(
             "/api/locations/{id}",
@@ -204,17 +212,22 @@ pub(super) fn link(request: &HttpRequest, response: &mut HttpResponseBuilder, ne
     }
 }
 
-/// A list with an ETag, or 304 without it if the client has it. That saves its way over the network, not its making: what
+/// A JSON list with an ETag, or 304 without it if the client has it. That saves its way over the network, not its making: what
 /// somebody met today may change with every location that comes in, and nothing cheaper than the answer tells.
 pub(super) fn tagged<T: Serialize>(
     request: &HttpRequest,
     mut response: HttpResponseBuilder,
     items: impl Iterator<Item = T>,
 ) -> HttpResponse {
-    let body = match serde_json::to_vec(&items.collect::<Vec<_>>()) {
-        Ok(body) => body,
-        Err(error) => return problem::of(Error::Internal(error.to_string())).error_response(),
-    };
+    response.content_type("application/json");
+    match serde_json::to_vec(&items.collect::<Vec<_>>()) {
+        Ok(body) => tagged_body(request, response, body),
+        Err(error) => problem::of(Error::Internal(error.to_string())).error_response(),
+    }
+}
+
+/// The same for an answer in any form; `response` has its type.
+pub(super) fn tagged_body(request: &HttpRequest, mut response: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
     // Weak: the same answer may be sent packed in different ways.
@@ -228,14 +241,14 @@ pub(super) fn tagged<T: Serialize>(
     if known {
         return response.status(StatusCode::NOT_MODIFIED).finish();
     }
-    response.content_type("application/json").body(body)
+    response.body(body)
 }
 
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "DELETE"])
         .allow_any_header()
-        .expose_headers([LINK, LOCATION, RETRY_AFTER, ETAG])
+        .expose_headers([LINK, LOCATION, RETRY_AFTER, ETAG, CONTENT_DISPOSITION])
         // A page of another origin is kept from reading the answer by its browser; everybody else need not be.
         .block_on_origin_mismatch(false)
         .max_age(3_600);

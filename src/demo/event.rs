@@ -55,10 +55,7 @@ impl Event {
     /// A person's locations during one stay of one day (both from 0), one a minute, oldest first. `id` goes into them.
     pub fn stay(person: u32, id: i64, day: u32, stay: u32) -> impl Iterator<Item = LocationInput> {
         let mut random = Random::of([2, u64::from(person), u64::from(day * Self::STAYS + stay)]);
-        let (east, north) = (random.below(BOOTHS_EAST), random.below(BOOTHS_NORTH));
-        // Before the booth, not in it.
-        let (east, north) =
-            ((east as f64 + 0.5) * BOOTH_SPACING, (north as f64 + 0.5) * BOOTH_SPACING - 2.0 + random.unit() * 4.0);
+        let (east, north) = before_a_booth(&mut random);
         // Each phone has a second of its own, as it was switched on at some time.
         let second = Random::of([3, u64::from(person), 0]).below(60);
         let begin = opening(day) + TimeDelta::seconds(i64::from(stay * MINUTES_AT_A_BOOTH) * 60 + second as i64);
@@ -75,6 +72,17 @@ impl Event {
     }
 }
 
+/// Metres east and north of the hall's corner: before a booth, not in it.
+pub(super) fn before_a_booth(random: &mut Random) -> (f64, f64) {
+    let (east, north) = (random.below(BOOTHS_EAST), random.below(BOOTHS_NORTH));
+    ((east as f64 + 0.5) * BOOTH_SPACING, (north as f64 + 0.5) * BOOTH_SPACING - 2.0 + random.unit() * 4.0)
+}
+
+/// Latitude and longitude of a place in the hall, as phones write them.
+pub(super) fn place(east: f64, north: f64) -> (f64, f64) {
+    (degrees(CORNER.0 + north * PER_METRE.0), degrees(CORNER.1 + east * PER_METRE.1))
+}
+
 /// When the doors open on a day, counted from 0: the first is 1 June 2026.
 pub fn opening(day: u32) -> DateTime<Utc> {
     let first = NaiveDate::from_ymd_opt(2026, 6, 1).expect("a date").and_time(chrono::NaiveTime::MIN).and_utc();
@@ -87,11 +95,11 @@ fn degrees(value: f64) -> f64 {
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and its numbers will never change under us as a library's may.
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
     /// A generator for one purpose; equal parts give equal numbers.
-    fn of(parts: [u64; 3]) -> Self {
+    pub(super) fn of(parts: [u64; 3]) -> Self {
         parts.into_iter().fold(Self(0), |seed, part| {
             let mut mixed = Self(seed.0 ^ part);
             Self(mixed.next())
@@ -107,17 +115,17 @@ impl Random {
     }
 
     /// From 0 to below 1.
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         (self.unit() * n as f64) as u64
     }
 
     /// About normal, with mean 0 and deviation 1: the sum of twelve units less its mean (Irwin–Hall), which needs no
     /// logarithm, whose last bit differs from machine to machine.
-    fn normal(&mut self) -> f64 {
+    pub(super) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
     }
 }

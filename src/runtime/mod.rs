@@ -1,5 +1,6 @@
 //! What every role needs: log lines, the end of the process, probes and metrics. Imports nothing else of ours.
 
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 
@@ -12,3 +13,15 @@ pub mod probes;
 
 #[cfg(feature = "server")]
 pub use http::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, observe, run_until};
+
+/// What a role ends with when it has done what can be done and something is left that cannot; says what.
+#[derive(Debug)]
+pub struct Incomplete(pub String);
+
+impl std::fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Incomplete {}

@@ -91,16 +91,18 @@ impl Probes {
     }
 }
 
-/// Adds the three paths to a server.
-pub fn routes(probes: Probes) -> impl FnOnce(&mut web::ServiceConfig) {
+/// Adds the three paths to a server, under each of these prefixes: `""` for the root, where probes look.
+pub fn routes(probes: Probes, prefixes: &'static [&'static str]) -> impl FnOnce(&mut web::ServiceConfig) {
     // From the start, so that nothing is counted before anybody looks.
     metrics::recorder();
     move |config| {
-        config
-            .app_data(web::Data::new(probes))
-            .route("/livez", web::get().to(livez))
-            .route("/readyz", web::get().to(readyz))
-            .route("/metrics", web::get().to(render));
+        config.app_data(web::Data::new(probes));
+        for prefix in prefixes {
+            config
+                .route(&format!("{prefix}/livez"), web::get().to(livez))
+                .route(&format!("{prefix}/readyz"), web::get().to(readyz))
+                .route(&format!("{prefix}/metrics"), web::get().to(render));
+        }
     }
 }
 

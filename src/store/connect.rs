@@ -98,16 +98,28 @@ pub(super) struct Connector {
     runtime: tokio::runtime::Handle,
 }
 
-impl Connector {
-    pub(super) fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
-        let url = args.database_url.as_ref().ok_or_else(|| Error::invalid("DATABASE_URL", "must be given"))?;
+impl DatabaseArgs {
+    /// Whether these can be used, as far as that shows without a server: the form of the URL, and the file of the password.
+    pub fn check(&self) -> Result<()> {
+        self.config().map(|_| ())
+    }
+
+    fn config(&self) -> Result<tokio_postgres::Config> {
+        let url = self.database_url.as_ref().ok_or_else(|| Error::invalid("DATABASE_URL", "must be given"))?;
         let mut config = url.0.clone().map_err(|why| Error::invalid("DATABASE_URL", why))?;
-        if let Some(path) = &args.database_password_file {
+        if let Some(path) = &self.database_password_file {
             let password = std::fs::read_to_string(path).map_err(|e| {
                 Error::invalid("DATABASE_PASSWORD_FILE", format!("{} cannot be read: {e}", path.display()))
             })?;
             config.password(password.trim_end_matches(['\r', '\n']));
         }
+        Ok(config)
+    }
+}
+
+impl Connector {
+    pub(super) fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
+        let mut config = args.config()?;
         if config.get_application_name().is_none() {
             config.application_name(format!("udaconnect {application}"));
         }

@@ -6,6 +6,7 @@ use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
+use std::collections::{HashMap, HashSet};
 
 /// A person as a row.
 #[derive(Queryable, Selectable)]
@@ -118,6 +119,57 @@ impl Store {
         .await
         .map_err(from_diesel)?;
         rows.into_iter().map(|(id,)| Ok(PersonId::new(id, "id")?)).collect()
+    }
+
+    /// Those of the ids that somebody has.
+    pub async fn known_persons(&self, ids: &[i64]) -> Result<HashSet<i64>> {
+        let found: Vec<i64> = person::table
+            .select(person::id)
+            .filter(person::id.eq_any(ids))
+            .load(&mut self.connection().await?)
+            .await
+            .map_err(from_diesel)?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// The persons whom another system knows by these keys; a key that is nobody's is absent.
+    pub async fn persons_by_key(&self, keys: &[&str]) -> Result<HashMap<String, PersonId>> {
+        let found: Vec<(Option<String>, i64)> = person::table
+            .select((person::external_key, person::id))
+            .filter(person::external_key.eq_any(keys))
+            .load(&mut self.connection().await?)
+            .await
+            .map_err(from_diesel)?;
+        found
+            .into_iter()
+            .filter_map(|(key, id)| Some((key?, id)))
+            .map(|(key, id)| Ok((key, PersonId::new(id, "id")?)))
+            .collect()
+    }
+
+    /// The persons with exactly these first and last names: for each pair all of them, by id.
+    pub async fn persons_by_name(&self, names: &[(&str, &str)]) -> Result<Vec<Vec<PersonId>>> {
+        let (first, last): (Vec<&str>, Vec<&str>) = names.iter().copied().unzip();
+        // What the index knows; the names themselves decide.
+        let patterns: Vec<String> =
+            names.iter().map(|(first, last)| format!("{} {} %", escape_like(first), escape_like(last))).collect();
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        let rows: Vec<(i64, i64)> = Statement::<(BigInt, BigInt)>::new(
+            "SELECT ordinal, person.id
+             FROM unnest($1, $2, $3) WITH ORDINALITY AS given (first_name, last_name, pattern, ordinal)
+             JOIN person ON person.search_text LIKE lower(given.pattern)
+                 AND person.first_name = given.first_name AND person.last_name = given.last_name
+             ORDER BY person.id",
+            vec![Bind::Texts(&first), Bind::Texts(&last), Bind::Texts(&patterns)],
+        )
+        .load(&mut self.connection().await?)
+        .await
+        .map_err(from_diesel)?;
+        let mut found = vec![Vec::new(); names.len()];
+        for (ordinal, id) in rows {
+            found[ordinal as usize - 1].push(PersonId::new(id, "id")?);
+        }
+        Ok(found)
     }
 
     /// Whether nobody is stored yet.

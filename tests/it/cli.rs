@@ -1,6 +1,6 @@
 //! The command line: help, exit statuses, and errors that say what to do.
 
-use crate::support::{Database, Program, Server, run};
+use crate::support::{Database, Program, Proxy, Server, run};
 use std::process::Output;
 
 fn text(output: &Output) -> String {
@@ -11,7 +11,20 @@ fn text(output: &Output) -> String {
 async fn help_lists_the_roles_and_every_option_has_a_variable() {
     let help = run(&["--help"], &[]).await;
     assert!(help.status.success());
-    for role in ["serve-api", "standalone", "migrate", "seed", "healthcheck"] {
+    for role in [
+        "serve-api",
+        "serve-app",
+        "serve-grpc",
+        "consume",
+        "standalone",
+        "migrate",
+        "seed",
+        "import",
+        "export",
+        "simulate",
+        "dead-letters",
+        "healthcheck",
+    ] {
         assert!(text(&help).lines().any(|line| line.trim_start().starts_with(role)), "{role}");
         // In lines as long as they like.
         let help = text(&run(&[role, "--help"], &[]).await).replace("\n      --", "\0");
@@ -34,6 +47,8 @@ async fn wrong_usage_has_status_2_and_says_what_is_allowed() {
         (&["serve-api"], "--database-url"),
         (&["serve-api", "--database-url", "postgres://h/d", "--listen-addr", "30001"], "host:port"),
         (&["serve-api", "--database-url", "postgres://h/d", "--database-pool-size", "0"], "2..=1000"),
+        (&["serve-app", "--api-url", "api.example.org"], "https://api.example.org, or /"),
+        (&["serve-app", "--map-tile-url", "https://tile.example.org/"], "{z}, {x} and {y}"),
         (&["seed", "--database-url", "postgres://h/d", "--persons", "0"], "1..=1000000"),
         (&["migrate", "--database-url", "postgres://h/d", "--log-filter", "a=b=c"], "RUST_LOG"),
     ] {
@@ -67,8 +82,13 @@ async fn what_an_operator_must_mend_ends_the_program_with_advice() {
     let missing = database.url().replace(&database.name, "no_such_database");
     for role in ["serve-api", "standalone", "migrate", "seed"] {
         for (url, said) in [(&wrong, "DATABASE_PASSWORD_FILE"), (&missing, "createdb"), (&gone, "password")] {
-            let listen = [("LISTEN_ADDR", "127.0.0.1:0"), ("API_LISTEN_ADDR", "127.0.0.1:0"), ("DATABASE_URL", url)];
-            let output = run(&[role], &listen).await;
+            // A machine that is too busy to answer within the usual 5 s is not what is asked about.
+            let mut variables = vec![("DATABASE_URL", url.as_str()), ("DATABASE_CONNECT_TIMEOUT", "60")];
+            variables.extend(
+                ["LISTEN_ADDR", "API_LISTEN_ADDR", "GRPC_LISTEN_ADDR", "APP_LISTEN_ADDR"]
+                    .map(|name| (name, "127.0.0.1:0")),
+            );
+            let output = run(&[role], &variables).await;
             assert_eq!(output.status.code(), Some(1), "{role}: {}", text(&output));
             assert!(text(&output).contains(said), "{role}: {}", text(&output));
         }
@@ -139,4 +159,45 @@ async fn healthcheck_tells_by_its_status() {
     let output = run(&["healthcheck", "--listen-addr", &address], &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("503"), "{}", text(&output));
+}
+
+#[tokio::test]
+async fn the_configuration_can_be_checked_without_a_server() {
+    let url = ("DATABASE_URL", "postgres://u:topsecret@127.0.0.1:1/d");
+    let output = run(&["serve-api", "--check-config", "--request-timeout", "7"], &[url, ("LOG_FORMAT", "json")]).await;
+    assert!(output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    for line in [
+        "# udaconnect serve-api",
+        "DATABASE_URL=(not shown) # environment",
+        "LOG_FORMAT=json # environment",
+        "REQUEST_TIMEOUT=7 # command line",
+        "LISTEN_ADDR=127.0.0.1:30001 # default",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+    assert!(!said.contains("topsecret"), "{said}");
+    for (role, variables, wrong) in [
+        ("serve-api", vec![url, ("LISTEN_ADDR", "nowhere")], "host:port"),
+        ("migrate", vec![("DATABASE_URL", "mysql://h/d")], "DATABASE_URL"),
+        ("seed", vec![url, ("DATABASE_PASSWORD_FILE", "/no/such/file")], "/no/such/file"),
+        ("standalone", vec![url, ("RUST_LOG", "a=b=c")], "RUST_LOG"),
+    ] {
+        let output = run(&[role, "--check-config"], &variables).await;
+        assert_eq!(output.status.code(), Some(2), "{role}: {}", text(&output));
+        assert!(text(&output).contains(wrong), "{role}: {}", text(&output));
+    }
+}
+
+#[tokio::test]
+async fn migrate_waits_for_a_database_that_is_not_there_yet() {
+    let database = Database::empty().await;
+    let network = Proxy::to(database.port()).await;
+    network.cut();
+    let url = database.url_at(network.port);
+    let mut program = Program::start(&["migrate", "--wait", "600"], &[("DATABASE_URL", &url)]);
+    program.logged("waiting for the database", "error").await;
+    network.mend();
+    assert!(program.ended().await.success(), "{}", program.log());
+    assert!(run(&["migrate", "--check"], &[("DATABASE_URL", &database.url())]).await.status.success());
 }

@@ -7,6 +7,7 @@ mod support;
 
 mod api_faults;
 mod api_input;
+mod app;
 mod cli;
 mod grpc;
 mod grpc_stream;
@@ -15,6 +16,9 @@ mod kafka_faults;
 mod kafka_mock;
 mod locations;
 mod meetings;
+mod owntracks;
 mod persons;
 mod schema;
 mod seed;
+mod simulate;
+mod transfer;

@@ -9,7 +9,7 @@ mod proxy;
 pub use database::Database;
 pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, serve_api, serve_grpc};
 pub use phone::{Phone, location, positions};
-pub use process::{Program, Server, next_page, run};
+pub use process::{Program, Server, command, next_page, run};
 pub use proxy::Proxy;
 
 use std::time::{Duration, Instant};

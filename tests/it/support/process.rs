@@ -59,6 +59,15 @@ impl Program {
         .await
     }
 
+    /// A field of the first log line with one of these messages.
+    pub async fn logged_one_of(&self, messages: [&str; 2], field: &str) -> String {
+        let [first, second] = messages.map(|message| self.logged(message, field));
+        tokio::select! {
+            value = first => value,
+            value = second => value,
+        }
+    }
+
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
@@ -94,7 +103,8 @@ impl Server {
     }
 
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        let mut all = vec![("API_LISTEN_ADDR", "127.0.0.1:0"), ("GRPC_LISTEN_ADDR", "127.0.0.1:0")];
+        let mut all: Vec<_> =
+            ["API_LISTEN_ADDR", "APP_LISTEN_ADDR", "GRPC_LISTEN_ADDR"].map(|name| (name, "127.0.0.1:0")).into();
         all.extend_from_slice(variables);
         let program = Program::start(&["standalone"], &all);
         let api = format!("http://{}", program.logged("serving the API", "address").await);

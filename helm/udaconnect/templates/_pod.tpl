@@ -1,0 +1,86 @@
+{{/* What the pods of our image have in common. They need no rights: not in the cluster, not on the node. */}}
+{{- define "udaconnect.pod" -}}
+serviceAccountName: {{ include "udaconnect.serviceAccount" . }}
+automountServiceAccountToken: false
+# Variables that Kubernetes would make up from Services' names might be taken for ours.
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "udaconnect.container" -}}
+image: {{ include "udaconnect.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "udaconnect.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Variables from the ConfigMap. Each role gets those that it knows, and no others. */}}
+{{- define "udaconnect.env.from" -}}
+{{- $map := include "udaconnect.fullname" .root }}
+{{- range .names }}
+- name: {{ . }}
+  valueFrom: {configMapKeyRef: {name: {{ $map }}, key: {{ . }}}}
+{{- end }}
+{{- end }}
+
+{{- define "udaconnect.env.log" -}}
+{{ include "udaconnect.env.from" (dict "root" . "names" (list "LOG_FORMAT" "RUST_LOG")) }}
+{{- end }}
+
+{{- define "udaconnect.env.database" -}}
+{{ include "udaconnect.env.from" (dict "root" . "names" (list "DATABASE_URL" "DATABASE_PASSWORD_FILE" "DATABASE_POOL_SIZE" "DATABASE_STATEMENT_TIMEOUT")) }}
+{{- end }}
+
+{{- define "udaconnect.env.kafka" -}}
+{{- if include "udaconnect.kafka.used" . }}
+{{ include "udaconnect.env.from" (dict "root" . "names" (list "KAFKA_BOOTSTRAP" "KAFKA_TOPIC" "KAFKA_CREATE_TOPIC" "KAFKA_PARTITIONS" "KAFKA_REPLICATION")) }}
+{{- end }}
+{{- end }}
+
+{{- define "udaconnect.env.map" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The password is mounted as a file: variables show up in too many places. */}}
+{{- define "udaconnect.database.mount" -}}
+- name: database
+  mountPath: /etc/udaconnect/database
+  readOnly: true
+{{- end }}
+
+{{- define "udaconnect.database.volume" -}}
+- name: database
+  secret:
+    secretName: {{ include "udaconnect.secret" . }}
+    defaultMode: 0440
+    items: [{key: {{ .Values.database.passwordKey }}, path: password}]
+{{- end }}

@@ -1,0 +1,236 @@
+//! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
+
+use super::Answer;
+use super::extract::{self, Query, shown};
+use super::persons::MAX_BODY;
+use super::problem::{Problem, ProblemJson};
+use super::server::Service;
+use crate::domain::{Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded};
+use crate::formats::owntracks::{self, Message, Report};
+use crate::ingest::Outcome;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use anyhow::{Context, ensure};
+use chrono::Utc;
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Whose the phones are that send by OwnTracks.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "OwnTracks")]
+pub struct OwnTracksArgs {
+    /// Whose phones are, comma-separated: USER/DEVICE=PERSON_ID
+    #[arg(long, env, value_name = "USER/DEVICE=ID,…", value_delimiter = ',')]
+    owntracks_users: Vec<String>,
+    /// File with one USER/DEVICE=PERSON_ID a line; # begins a comment
+    #[arg(long, env, value_name = "FILE")]
+    owntracks_users_file: Option<PathBuf>,
+    /// Create a person for a phone that is nobody's
+    #[arg(long, env, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    owntracks_create: bool,
+}
+
+/// Which phone is whose.
+#[derive(Debug, Default)]
+pub(super) struct OwnTracks {
+    persons: HashMap<(String, String), PersonId>,
+    create: bool,
+}
+
+impl OwnTracksArgs {
+    /// The error names the option and the line.
+    pub(super) fn read(&self) -> anyhow::Result<OwnTracks> {
+        let mut known = OwnTracks { persons: HashMap::new(), create: self.owntracks_create };
+        for text in self.owntracks_users.iter().filter(|text| !text.trim().is_empty()) {
+            known.add(text).context("OWNTRACKS_USERS")?;
+        }
+        if let Some(path) = &self.owntracks_users_file {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("OWNTRACKS_USERS_FILE: {} cannot be read", path.display()))?;
+            for (i, line) in text.lines().enumerate() {
+                let line = line.split('#').next().unwrap_or_default().trim();
+                if !line.is_empty() {
+                    known.add(line).with_context(|| format!("OWNTRACKS_USERS_FILE: {}:{}", path.display(), i + 1))?;
+                }
+            }
+        }
+        Ok(known)
+    }
+}
+
+impl OwnTracks {
+    fn add(&mut self, text: &str) -> anyhow::Result<()> {
+        let parsed = || {
+            let (phone, id) = text.trim().split_once('=')?;
+            let (user, device) = phone.trim().split_once('/')?;
+            let id = PersonId::new(id.trim().parse().ok()?, "id").ok()?;
+            (!user.is_empty() && !device.is_empty()).then(|| ((user.to_owned(), device.to_owned()), id))
+        };
+        let (phone, id) = parsed()
+            .with_context(|| format!("must be USER/DEVICE=PERSON_ID, e.g. ada/phone=1; got {:?}", shown(text)))?;
+        let before = self.persons.insert(phone, id);
+        ensure!(
+            before.is_none_or(|before| before == id),
+            "says of one phone that it is two persons': {:?}",
+            shown(text)
+        );
+        Ok(())
+    }
+}
+
+/// Record a location from the OwnTracks app
+///
+/// What the app sends in its HTTP mode; use this address as its URL. User and device come from the headers `X-Limit-U` and
+/// `X-Limit-D`, which the app sends, from the parameters `u` and `d`, or from the message's `topic`. Whose they are is
+/// configured (`OWNTRACKS_USERS`). Messages of other kinds are accepted and left alone.
+#[utoipa::path(
+    post,
+    path = "/api/locations/owntracks",
+    tag = "locations",
+    params(
+        ("u" = Option<String>, Query, description = "The user, if no header says it"),
+        ("d" = Option<String>, Query, description = "The device, if no header says it"),
+        ("X-Limit-U" = Option<String>, Header, description = "The user"),
+        ("X-Limit-D" = Option<String>, Header, description = "The device"),
+    ),
+    request_body(
+        description = "A message of the app, with a `_type`",
+        content_type = "application/json",
+        content = Object,
+        example = json!({"_type": "location", "lat": 35.0585, "lon": -106.5819, "tst": 1780401600, "acc": 12, "tid": "AD"})
+    ),
+    responses(
+        (status = 200, description = "Stored, or of a kind that is left alone: an empty list, as there is nothing to tell the app", body = [Value]),
+        (status = 400, description = "What was sent is not a message, or its location is wrong", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "The phone is nobody's", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
+            headers(("Retry-After" = u32, description = "Seconds to wait"))),
+        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+    )
+)]
+pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+    let query = Query::of(&request, &["u", "d"])?;
+    // Whatever the type: the app says JSON, and bridges say nothing.
+    let body = extract::body(&request, payload, MAX_BODY).await?;
+    let report = match owntracks::read(&extract::parse(&body)?).map_err(Error::Invalid)? {
+        Message::Location(report) => report,
+        Message::Other => return Ok(nothing_to_tell()),
+    };
+    let (user, device) = phone(&request, &query, &report)?;
+    let location = |person: PersonId| {
+        let input = LocationInput {
+            person_id: person.get(),
+            latitude: report.latitude,
+            longitude: report.longitude,
+            creation_time: Some(report.time),
+            accuracy_m: report.accuracy_m,
+        };
+        NewLocation::new(input, Utc::now(), service.sink.max_ahead())
+            .map_err(|error| Error::Invalid(as_the_app_names(error)))
+    };
+    // A person is created only for a location that can be stored.
+    if let Err(error) = PersonId::new(1, "id").map_err(Error::from).and_then(location) {
+        return Err(error.into());
+    }
+    let person = person(&service, &user, &device).await?;
+    let unknown = match service.sink.record(vec![location(person)?]).await? {
+        Outcome::Recorded(recorded) => recorded.contains(&Recorded::UnknownPerson),
+        // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.
+        Outcome::Queued(_) => false,
+    };
+    if unknown {
+        let message = format!("{user}/{device} is person {person}, who does not exist; correct OWNTRACKS_USERS");
+        return Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message));
+    }
+    Ok(nothing_to_tell())
+}
+
+fn nothing_to_tell() -> HttpResponse {
+    HttpResponse::Ok().json(json!([]))
+}
+
+/// User and device. Headers first: the app sends them itself, while a topic is made of other settings.
+fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<(String, String), Error> {
+    let header = |name: &str| {
+        let value = request.headers().get(name)?.to_str().ok()?.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    let given =
+        |header_name: &str, parameter: &str| header(header_name).or_else(|| query.get(parameter).map(str::to_owned));
+    let topic = report.user_and_device();
+    let user = given("X-Limit-U", "u").or_else(|| topic.map(|(user, _)| user.to_owned()));
+    let device = given("X-Limit-D", "d").or_else(|| topic.map(|(_, device)| device.to_owned()));
+    let mut errors = Vec::new();
+    for (name, parameter, value) in [("X-Limit-U", "u", &user), ("X-Limit-D", "d", &device)] {
+        match value {
+            None => errors.push(FieldError::new(
+                name,
+                format!("is required: as a header, as the parameter {parameter}, or by the message's topic"),
+            )),
+            Some(text) if text.chars().count() > 90 || text.chars().any(|c| c.is_control() || c == '/') => {
+                let message = format!(
+                    "must have at most 90 characters, none of them / or a control character; got {:?}",
+                    shown(text)
+                );
+                errors.push(FieldError::new(name, message));
+            }
+            Some(_) => {}
+        }
+    }
+    match (user, device) {
+        (Some(user), Some(device)) if errors.is_empty() => Ok((user, device)),
+        _ => Err(Error::Invalid(errors)),
+    }
+}
+
+async fn person(service: &Service, user: &str, device: &str) -> Result<PersonId, Problem> {
+    if let Some(person) = service.owntracks.persons.get(&(user.to_owned(), device.to_owned())) {
+        return Ok(*person);
+    }
+    let key = owntracks::key(user, device);
+    if let Some(person) = service.store.persons_by_key(&[&key]).await?.get(&key) {
+        return Ok(*person);
+    }
+    if service.owntracks.create {
+        let person = NewPerson::new(user, device, "OwnTracks")?;
+        if let Some(person) = service.store.create_persons_by_key(&[(key, person)]).await?.first() {
+            return Ok(*person);
+        }
+    }
+    let message = format!("{user}/{device} is nobody's phone; add {user}/{device}=PERSON_ID to OWNTRACKS_USERS");
+    Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message))
+}
+
+/// The domain's names of fields as the app's.
+fn as_the_app_names(error: Error) -> Vec<FieldError> {
+    let mut errors = error.into_fields("body");
+    for error in &mut errors {
+        let name = match error.field.as_str() {
+            "latitude" => "lat",
+            "longitude" => "lon",
+            "creation_time" => "tst",
+            "accuracy_m" => "acc",
+            other => other,
+        };
+        error.field = name.to_owned();
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phones_are_configured_by_line() {
+        let mut known = OwnTracks::default();
+        known.add("ada/phone=1").unwrap();
+        known.add(" ada/watch = 1 ").unwrap();
+        assert_eq!(known.persons.len(), 2);
+        for wrong in ["ada=1", "ada/phone", "ada/phone=0", "/phone=1", "ada/phone=2"] {
+            assert!(known.add(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The web app, served from the binary. It has no private door: its pages use the REST API, as everybody may.
+
+mod files;
+mod headers;
+mod server;
+mod settings;
+
+pub use server::serve;
+pub use settings::AppArgs;
+
+use crate::runtime::{ListenAddr, bind};
+use tokio_util::sync::CancellationToken;
+
+/// The port on which the API is looked for, on the host of the page, when no address is given.
+const API_PORT: u16 = 30_001;
+
+/// Serve the web app
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen
+    #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30000")]
+    listen_addr: ListenAddr,
+    #[command(flatten)]
+    app: AppArgs,
+}
+
+/// Runs the role until the token is cancelled and what is in flight is done.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    serve(listener, args.app, API_PORT, shutdown).await?;
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! CSV with a header, by whatever program wrote it.
+
+use super::input::{Headed, Limited};
+use super::names::{Found, listed};
+use super::value::{self, is_absent, shown};
+use super::{Bad, Broken, Columns, Fix, Item, MAX_LINE, Options, Sink, Skip, Who};
+use std::io::{BufRead, Read};
+use std::ops::ControlFlow;
+
+/// The delimiters that are looked for.
+const DELIMITERS: &[u8] = b",;\t|";
+/// What GeoLife's PLT files begin with, and the columns that follow its six lines without naming them.
+const PLT: &[u8] = b"Geolife trajectory";
+const PLT_COLUMNS: &[&str] = &["latitude", "longitude", "0", "altitude", "days", "date", "time"];
+
+pub(super) fn read<R: Read>(
+    mut input: Headed<R>,
+    head: &[u8],
+    options: &Options,
+    sink: &mut Sink<'_>,
+) -> Result<(), Broken> {
+    let place = input.place();
+    place.limit(MAX_LINE);
+    let plt = head.trim_ascii_start().starts_with(PLT);
+    let mut delimiter = options.columns.delimiter;
+    if plt {
+        skip_lines(&mut input, 6)?;
+    } else if let Some(given) = separator_line(head) {
+        // What Excel writes, and wants, before the header.
+        skip_lines(&mut input, 1)?;
+        delimiter = delimiter.or(Some(given));
+    }
+    let skipped = place.line() - 1;
+    let delimiter = match delimiter {
+        Some(delimiter) => delimiter,
+        None if plt => b',',
+        None => sniff(head, &options.columns),
+    };
+    // Blank lines are no records to the parser; everything else is, however many fields it has.
+    let mut reader = builder(delimiter).from_reader(input);
+    let mut record = ::csv::ByteRecord::new();
+    let header: Vec<String> = if plt {
+        PLT_COLUMNS.iter().map(|&name| name.to_owned()).collect()
+    } else {
+        reader.read_byte_record(&mut record).map_err(|error| broken(&error, skipped + 1))?;
+        place.mark();
+        fields(&record)
+    };
+    let columns = columns(&header, options).map_err(|message| Broken::at(skipped + 1, message))?;
+    let mut last = None;
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(true) => place.mark(),
+            Ok(false) => return Ok(()),
+            Err(error) => return Err(broken(&error, skipped + reader.position().line())),
+        }
+        let line = skipped + record.position().map_or(0, ::csv::Position::line);
+        let item = match fix(&record, &header, columns, options, line, &mut last) {
+            Ok(Ok(fix)) => Item::Fix(fix),
+            Ok(Err(why)) => Item::Skipped { line, why },
+            Err(bad) => Item::Bad { line, bad },
+        };
+        if sink(item) == ControlFlow::Break(()) {
+            return Ok(());
+        }
+    }
+}
+
+fn builder(delimiter: u8) -> ::csv::ReaderBuilder {
+    let mut builder = ::csv::ReaderBuilder::new();
+    builder.delimiter(delimiter).has_headers(false).flexible(true).trim(::csv::Trim::All).buffer_capacity(64 << 10);
+    builder
+}
+
+/// Columns by number; what must be there is.
+#[derive(Clone, Copy)]
+struct Needed {
+    latitude: usize,
+    longitude: usize,
+    time: usize,
+    found: Found,
+}
+
+fn columns(header: &[String], options: &Options) -> Result<Needed, String> {
+    let found = options.columns.find(header)?;
+    let need = |at: Option<usize>, what: &str, option: &str| {
+        at.ok_or_else(|| {
+            format!("no column is known to hold the {what}; say {option} NAME, one of: {}", listed(header))
+        })
+    };
+    let latitude = need(found.latitude, "latitude", "--latitude-column")?;
+    let longitude = need(found.longitude, "longitude", "--longitude-column")?;
+    let time = need(found.time, "time", "--time-column")?;
+    if options.person.is_none() && options.otherwise.is_none() {
+        need(found.person, "person", "--person WHO, or --person-column")?;
+    }
+    Ok(Needed { latitude, longitude, time, found })
+}
+
+/// Reads a row; `last` is the person of the row before, since most rows have the same.
+fn fix(
+    record: &::csv::ByteRecord,
+    header: &[String],
+    columns: Needed,
+    options: &Options,
+    line: u64,
+    last: &mut Option<(Vec<u8>, Who)>,
+) -> Result<Result<Fix, Skip>, Bad> {
+    if record.len() < header.len() || record.iter().skip(header.len()).any(|extra| !extra.is_empty()) {
+        return Err(Bad::new("record", format!("has {} fields; the header has {}", record.len(), header.len())));
+    }
+    let (latitude, longitude) = (text(record, columns.latitude), text(record, columns.longitude));
+    let (latitude, longitude) = match (is_absent(&latitude), is_absent(&longitude)) {
+        (true, true) => return Ok(Err(Skip::NoPosition)),
+        (true, false) => return Err(Bad::new("latitude", "is empty, the longitude is not")),
+        (false, true) => return Err(Bad::new("longitude", "is empty, the latitude is not")),
+        (false, false) => (
+            value::number(&latitude).map_err(|message| Bad::new("latitude", message))?,
+            value::number(&longitude).map_err(|message| Bad::new("longitude", message))?,
+        ),
+    };
+    let coordinate = value::position(latitude, longitude, "name them by --latitude-column and --longitude-column")?;
+    let time = text(record, columns.time);
+    if is_absent(&time) {
+        return Ok(Err(Skip::NoTime));
+    }
+    let time = match columns.found.date {
+        Some(date) => format!("{} {time}", text(record, date)).into(),
+        None => time,
+    };
+    let time = value::time(&time, options.timezone).map_err(|message| Bad::new("time", message))?;
+    let accuracy_m = match columns.found.accuracy.map(|at| text(record, at)).filter(|text| !is_absent(text)) {
+        Some(text) => value::accuracy(value::number(&text).map_err(|message| Bad::new("accuracy", message))?)?,
+        None => None,
+    };
+    let who = who(columns.found.person.and_then(|at| record.get(at)), options, last)?;
+    Ok(Ok(Fix { line, who, coordinate, time, accuracy_m }))
+}
+
+fn who(field: Option<&[u8]>, options: &Options, last: &mut Option<(Vec<u8>, Who)>) -> Result<Who, Bad> {
+    if let Some(who) = &options.person {
+        return Ok(who.clone());
+    }
+    let field = field.unwrap_or_default();
+    match (last.as_ref(), &options.otherwise) {
+        (Some((text, who)), _) if text == field => return Ok(who.clone()),
+        (_, Some(who)) if field.is_empty() => return Ok(who.clone()),
+        _ => {}
+    }
+    let text = std::str::from_utf8(field).map_err(|_| {
+        Bad::new("person", format!("must be UTF-8 text; got {:?}", shown(&String::from_utf8_lossy(field))))
+    })?;
+    let who = options.person_by.who(text).map_err(|message| Bad::new("person", message))?;
+    *last = Some((field.to_vec(), who.clone()));
+    Ok(who)
+}
+
+/// A field as text. What is no UTF-8 is no number and no time either, so that a replacement character is as good.
+fn text(record: &::csv::ByteRecord, at: usize) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(record.get(at).unwrap_or_default())
+}
+
+fn fields(record: &::csv::ByteRecord) -> Vec<String> {
+    let mut fields: Vec<String> = record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+    // A delimiter at the end of every line names a column without a name.
+    while fields.last().is_some_and(String::is_empty) {
+        fields.pop();
+    }
+    fields
+}
+
+/// The delimiter that a line `sep=;` names.
+fn separator_line(head: &[u8]) -> Option<u8> {
+    let line = head.split(|byte| matches!(byte, b'\n' | b'\r')).next()?;
+    match line {
+        [b's', b'e', b'p', b'=', delimiter] => Some(*delimiter),
+        _ => None,
+    }
+}
+
+/// The delimiter under which most columns of the header are known; of equal ones that which makes more columns.
+fn sniff(head: &[u8], columns: &Columns) -> u8 {
+    let head = if separator_line(head).is_some() { &head[6..] } else { head };
+    let known = |delimiter: u8| {
+        let mut record = ::csv::ByteRecord::new();
+        let read = builder(delimiter).from_reader(head).read_byte_record(&mut record);
+        let header = if read.is_ok() { fields(&record) } else { Vec::new() };
+        // A name that was asked for and is not there will be an error under any delimiter.
+        (columns.find(&header).map_or(0, |found| found.count()), header.len())
+    };
+    DELIMITERS.iter().copied().rev().max_by_key(|&delimiter| known(delimiter)).unwrap_or(b',')
+}
+
+fn skip_lines<R: BufRead>(input: &mut Limited<R>, count: u64) -> Result<(), Broken> {
+    let place = input.place();
+    while place.line() <= count {
+        let bytes = input.fill_buf().map_err(|error| Broken::at(place.line(), error.to_string()))?;
+        let Some(end) = memchr::memchr(b'\n', bytes) else {
+            let length = bytes.len();
+            if length == 0 {
+                return Ok(());
+            }
+            input.consume(length);
+            continue;
+        };
+        input.consume(end + 1);
+    }
+    place.mark();
+    Ok(())
+}
+
+/// `line` is where the record begins that could not be read.
+fn broken(error: &::csv::Error, line: u64) -> Broken {
+    let text = match error.kind() {
+        ::csv::ErrorKind::Io(error) => error.to_string(),
+        _ => error.to_string(),
+    };
+    let quote = if text.contains("a record has more") { "; is a quotation mark not closed?" } else { "" };
+    Broken::at(line, text + quote)
+}

@@ -1,0 +1,175 @@
+//! Which column or property is what.
+
+use serde_json::{Map, Value};
+
+/// The names of columns and properties, where the usual ones do not do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    pub latitude: Option<String>,
+    pub longitude: Option<String>,
+    pub time: Option<String>,
+    pub accuracy: Option<String>,
+    pub person: Option<String>,
+    /// What stands between the columns of CSV; found out when absent.
+    pub delimiter: Option<u8>,
+}
+
+const LATITUDE: &[&str] = &["latitude", "lat", "gpslatitude", "locationlat", "latitudedeg"];
+const LONGITUDE: &[&str] = &["longitude", "lon", "lng", "long", "gpslongitude", "locationlong", "longitudedeg"];
+const TIME: &[&str] = &[
+    "creationtime",
+    "timestamp",
+    "time",
+    "datetime",
+    "dateandtime",
+    "epoch",
+    "epochs",
+    "epochms",
+    "unixtime",
+    "timestampms",
+    "tst",
+    "utc",
+    "utctime",
+    "recordedat",
+];
+const ACCURACY: &[&str] = &["accuracym", "accuracy", "acc", "horizontalaccuracy", "hacc"];
+const PERSON: &[&str] = &["personid", "user", "userid", "uid", "person"];
+
+/// Where each value is, as column numbers from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) latitude: Option<usize>,
+    pub(super) longitude: Option<usize>,
+    pub(super) time: Option<usize>,
+    /// A date in a column of its own; `time` is then the time of day.
+    pub(super) date: Option<usize>,
+    pub(super) accuracy: Option<usize>,
+    pub(super) person: Option<usize>,
+}
+
+impl Found {
+    /// How much is known.
+    pub(super) fn count(&self) -> usize {
+        [self.latitude, self.longitude, self.time, self.accuracy, self.person].iter().flatten().count()
+    }
+}
+
+/// A name without case, spaces, punctuation and unit in parentheses: `Location-Lat` and `location_lat` are one.
+fn plain(name: &str) -> String {
+    let name = name.split('(').next().unwrap_or_default();
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+impl Columns {
+    /// Finds the columns in a header. A name that was asked for and is not there is an error; a usual one may be absent.
+    pub(super) fn find(&self, header: &[String]) -> Result<Found, String> {
+        let plains: Vec<String> = header.iter().map(|name| plain(name)).collect();
+        let usual = |names: &[&str]| names.iter().find_map(|name| plains.iter().position(|given| given == name));
+        let one = |asked: &Option<String>, option: &str, names: &[&str]| match asked {
+            None => Ok(usual(names)),
+            Some(asked) => {
+                let exact = header.iter().position(|name| name == asked.trim());
+                let found = exact.or_else(|| plains.iter().position(|name| *name == plain(asked)));
+                found.map(Some).ok_or_else(|| {
+                    format!("there is no column {asked:?}, as {option} says; there are {}", listed(header))
+                })
+            }
+        };
+        let mut found = Found {
+            latitude: one(&self.latitude, "--latitude-column", LATITUDE)?,
+            longitude: one(&self.longitude, "--longitude-column", LONGITUDE)?,
+            time: one(&self.time, "--time-column", TIME)?,
+            date: None,
+            accuracy: one(&self.accuracy, "--accuracy-column", ACCURACY)?,
+            person: one(&self.person, "--person-column", PERSON)?,
+        };
+        if self.time.is_none() {
+            let date = usual(&["date"]);
+            match found.time {
+                // "time" beside "date" is a time of day; any other name stands for the whole.
+                Some(time) if plains[time] == "time" => found.date = date,
+                Some(_) => {}
+                None => found.time = date,
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the properties of a JSON object say; a property that is named and not there is absent.
+    pub(super) fn of<'a>(&self, object: &'a Map<String, Value>) -> Properties<'a> {
+        let find = |asked: &Option<String>, names: &[&str]| match asked {
+            Some(name) => object.get(name.trim()),
+            // The order of the names and not of the properties: the first is the best.
+            None => {
+                names.iter().find_map(|name| object.iter().find(|(given, _)| plain(given) == *name)).map(|(_, v)| v)
+            }
+        };
+        Properties {
+            time: find(&self.time, TIME),
+            accuracy: find(&self.accuracy, ACCURACY),
+            person: find(&self.person, PERSON),
+        }
+        .without_nulls()
+    }
+}
+
+/// What a feature's properties say.
+pub(super) struct Properties<'a> {
+    pub(super) time: Option<&'a Value>,
+    pub(super) accuracy: Option<&'a Value>,
+    pub(super) person: Option<&'a Value>,
+}
+
+impl Properties<'_> {
+    fn without_nulls(self) -> Self {
+        let some = |value: Option<_>| value.filter(|value: &&Value| !value.is_null());
+        Self { time: some(self.time), accuracy: some(self.accuracy), person: some(self.person) }
+    }
+}
+
+/// The names of a header, as messages show them: not endlessly.
+pub(super) fn listed(header: &[String]) -> String {
+    const MOST: usize = 20;
+    let names: Vec<String> = header.iter().take(MOST).map(|name| super::value::shown(name)).collect();
+    let more = if header.len() > MOST { ", …" } else { "" };
+    format!("{}{more}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(header: &str) -> Found {
+        let header: Vec<String> = header.split(',').map(str::to_owned).collect();
+        Columns::default().find(&header).unwrap()
+    }
+
+    #[test]
+    fn usual_names_are_known() {
+        for header in [
+            "person_id,latitude,longitude,creation_time,accuracy_m",
+            "User,Lat,Lng,Timestamp,Accuracy",
+            "uid,location-lat,location-long,date time,horizontal_accuracy",
+            "PersonID,Latitude (deg),Longitude (deg),epoch_s,acc",
+        ] {
+            let Found { latitude, longitude, time, accuracy, person, date } = find(header);
+            assert_eq!(
+                [person, latitude, longitude, time, accuracy, date],
+                [Some(0), Some(1), Some(2), Some(3), Some(4), None],
+                "{header}"
+            );
+        }
+        let found = find("lat,lon,altitude,date,time");
+        assert_eq!((found.date, found.time), (Some(3), Some(4)));
+        assert_eq!(find("lat,lon,date").time, Some(2));
+    }
+
+    #[test]
+    fn a_name_that_is_asked_for_must_be_there() {
+        let columns = Columns { person: Some("id".to_owned()), ..Columns::default() };
+        let header = ["ID", "lat"].map(str::to_owned);
+        assert_eq!(columns.find(&header).unwrap().person, Some(0));
+        let error = columns.find(&["lat".to_owned(), "lon".to_owned()]).unwrap_err();
+        assert!(error.contains("--person-column") && error.contains("lat, lon"), "{error}");
+    }
+}

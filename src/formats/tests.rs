@@ -1,0 +1,475 @@
+//! Readers on what programs write, on what goes wrong, and on what nobody expects.
+
+use super::*;
+use crate::domain::{Location, Person, parse_time};
+use proptest::prelude::*;
+use std::io::{Cursor, Read, Write};
+
+/// Everything an input gives: locations, skipped, bad, and what broke it off.
+#[derive(Debug, Default)]
+struct All {
+    fixes: Vec<Fix>,
+    skipped: Vec<(u64, Skip)>,
+    bad: Vec<(u64, Bad)>,
+    broken: Option<Broken>,
+}
+
+impl All {
+    /// Latitude, longitude and time of each location.
+    fn points(&self) -> Vec<(f64, f64, String)> {
+        self.fixes
+            .iter()
+            .map(|fix| (fix.coordinate.latitude(), fix.coordinate.longitude(), fix.time.to_rfc3339()))
+            .collect()
+    }
+}
+
+fn read_from(input: impl Read, options: &Options) -> All {
+    let mut all = All::default();
+    let mut sink = |item| {
+        match item {
+            Item::Fix(fix) => all.fixes.push(fix),
+            Item::Skipped { line, why } => all.skipped.push((line, why)),
+            Item::Bad { line, bad } => all.bad.push((line, bad)),
+        }
+        ControlFlow::Continue(())
+    };
+    let read = unpack(input)
+        .map_err(|error| Broken::whole(error.to_string()))
+        .and_then(|(_, input)| read(input, options, &mut sink));
+    all.broken = read.err();
+    all
+}
+
+fn read_all(input: impl AsRef<[u8]>, options: &Options) -> All {
+    read_from(Cursor::new(input.as_ref()), options)
+}
+
+fn somebody() -> Options {
+    Options { person: Some(Who::Key("somebody".into())), ..Options::default() }
+}
+
+/// Reads well-formed input of somebody's.
+fn good(input: impl AsRef<[u8]>) -> All {
+    let all = read_all(input, &somebody());
+    assert_eq!((&all.broken, all.bad.as_slice()), (&None, &[][..]));
+    all
+}
+
+fn sample(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn point(latitude: f64, longitude: f64, time: &str) -> (f64, f64, String) {
+    (latitude, longitude, parse_time(time).unwrap().to_rfc3339())
+}
+
+#[test]
+fn gpx_of_garmin_strava_and_osmand() {
+    let garmin = good(sample("garmin.gpx"));
+    let first = point(35.08723897859454, -106.64779979735613, "2026-06-02T15:00:00Z");
+    assert_eq!((garmin.fixes.len(), &garmin.points()[0]), (2, &first));
+    assert_eq!(garmin.fixes[0].line, 17);
+    let strava = good(sample("strava.gpx"));
+    assert_eq!(strava.points()[2], point(35.087322, -106.64768, "2026-06-02T15:30:02Z"));
+    let osmand = good(sample("osmand.gpx"));
+    let wanted = [
+        point(35.088, -106.648, "2026-06-02T15:46:30Z"),
+        point(35.0872001, -106.6478001, "2026-06-02T15:45:10Z"),
+        point(35.0872002, -106.6478002, "2026-06-02T15:45:20Z"),
+    ];
+    assert_eq!(osmand.points(), wanted);
+    assert_eq!(osmand.skipped, [(11, Skip::NoTime), (15, Skip::NoTime)]);
+}
+
+#[test]
+fn gpx_says_whose_it_is_only_where_asked() {
+    let all = read_all(sample("strava.gpx"), &Options::default());
+    assert!(all.broken.unwrap().message.contains("--person"));
+    let columns = Columns { person: Some("name".to_owned()), ..Columns::default() };
+    let all = read_all(sample("strava.gpx"), &Options { columns, person_by: PersonBy::Name, ..Options::default() });
+    assert_eq!(all.fixes[0].who, Who::Name("Lunch Walk & Talk".into()));
+}
+
+#[test]
+fn gpx_in_other_encodings() {
+    let xml = |encoding: &str| {
+        format!(
+            "<?xml version=\"1.0\" encoding=\"{encoding}\"?>\n<gpx><trk><name>Jürgen</name><trkseg>\n\
+             <trkpt lat=\"1\" lon=\"101\"><time>2026-06-02T15:00:00Z</time></trkpt></trkseg></trk></gpx>"
+        )
+    };
+    let columns = Columns { person: Some("name".to_owned()), ..Columns::default() };
+    let options = Options { columns, person_by: PersonBy::Name, ..Options::default() };
+    let latin: Vec<u8> = xml("ISO-8859-1").chars().map(|c| c as u8).collect();
+    let wide: Vec<u8> =
+        "\u{feff}".chars().chain(xml("UTF-16").chars()).flat_map(|c| (c as u16).to_le_bytes()).collect();
+    for bytes in [xml("UTF-8").into_bytes(), latin, wide, [b"\xef\xbb\xbf", xml("utf-8").as_bytes()].concat()] {
+        let all = read_all(&bytes, &options);
+        assert_eq!(all.broken, None);
+        assert_eq!((all.fixes[0].who.clone(), all.fixes[0].line), (Who::Name("Jürgen".into()), 3));
+    }
+    // A declaration that is far too long, or where none may be.
+    for broken in [xml(&format!("ISO-8859-1{}", " ".repeat(500))), format!("<gpx>{}</gpx>", xml("ISO-8859-1"))] {
+        let _ = read_all(broken, &options);
+    }
+}
+
+#[test]
+fn geojson_points_and_lines() {
+    let all = read_all(sample("track.geojson"), &Options::default());
+    assert_eq!((&all.broken, &all.bad), (&None, &Vec::new()));
+    let wanted = [
+        point(35.0872, -106.6478, "2026-06-02T15:00:00Z"),
+        point(35.0873, -106.6477, "2026-06-02T15:01:00Z"),
+        point(35.0874, -106.6476, "2026-06-02T15:02:00Z"),
+        point(35.0876, -106.6474, "2026-06-02T15:03:00Z"),
+        point(35.0877, -106.6473, "2026-06-02T15:04:00Z"),
+    ];
+    assert_eq!(all.points(), wanted);
+    assert_eq!(all.skipped, [(6, Skip::NoTime), (13, Skip::NoTime), (14, Skip::NoPosition), (15, Skip::OtherKind)]);
+    assert_eq!(all.fixes[0].accuracy_m, Some(4.5));
+    assert!(all.fixes.iter().all(|fix| fix.who == Who::Id(PersonId::new(1, "id").unwrap())));
+
+    // The same features as lines and as a text sequence.
+    let document: serde_json::Value = serde_json::from_slice(&sample("track.geojson")).unwrap();
+    let features: Vec<String> = document["features"].as_array().unwrap().iter().map(|f| f.to_string()).collect();
+    assert_eq!(read_all(features.join("\n"), &Options::default()).points(), wanted);
+    let sequence: String = features.iter().map(|feature| format!("\x1e{feature}\n")).collect();
+    assert_eq!(read_all(sequence, &Options::default()).points(), wanted);
+}
+
+#[test]
+fn owntracks_in_all_its_forms() {
+    let by_path = Options { otherwise: Some(Who::Key("owntracks:ada/phone".into())), ..Options::default() };
+    let all = read_all(sample("rec/ada/phone/2026-06.rec"), &by_path);
+    assert_eq!((&all.broken, &all.bad), (&None, &Vec::new()));
+    let wanted = [point(35.0872, -106.6478, "2026-06-02T15:00:00Z"), point(35.0873, -106.6477, "2026-06-02T15:10:00Z")];
+    assert_eq!(all.points(), wanted);
+    assert_eq!(all.fixes.iter().map(|fix| fix.accuracy_m).collect::<Vec<_>>(), [Some(12.0), None]);
+    assert_eq!(all.skipped, [(2, Skip::OtherKind), (3, Skip::OtherKind)]);
+
+    let message =
+        r#"{"_type":"location","lat":35.0872,"lon":-106.6478,"tst":1780412400,"topic":"owntracks/bob/tablet"}"#;
+    for text in [message.to_owned(), format!("[{message}]"), format!("{{\"count\":1,\"data\":[\n{message}]}}")] {
+        let all = read_all(text, &Options::default());
+        assert_eq!(all.points(), wanted[..1]);
+        assert_eq!(all.fixes[0].who, Who::Key("owntracks:bob/tablet".into()));
+    }
+}
+
+#[test]
+fn csv_of_geolife() {
+    for name in ["geolife.csv", "geolife.plt"] {
+        let wanted =
+            [point(39.984702, 116.318417, "2008-10-23T02:53:04Z"), point(39.984683, 116.31845, "2008-10-23T02:53:10Z")];
+        assert_eq!(good(sample(name)).points(), wanted, "{name}");
+    }
+    assert_eq!(good(sample("geolife.plt")).fixes[0].line, 7);
+}
+
+#[test]
+fn csv_as_all_the_world_writes_it() {
+    let wanted = [point(35.5, -106.25, "2026-06-02T15:00:00Z"), point(36.5, -106.25, "2026-06-02T15:00:01Z")];
+    for text in [
+        "lat,lon,time\n35.5,-106.25,2026-06-02T15:00:00Z\n36.5,-106.25,2026-06-02T15:00:01Z\n",
+        "\u{feff}lat;lng;timestamp\r\n35,5;-106,25;1780412400\r36,5;-106,25;1780412401000",
+        "sep=;\r\nLatitude;Longitude;Time\r\n35.5;-106.25;2026-06-02 15:00\r\n36.5;-106.25;2026-06-02 15:00:01\r\n",
+        "name\tlatitude\tlongitude\tcreation_time\n\"a\nb\"\t35.5\t-106.25\t2026-06-02T15:00:00Z\n\n\"\"\"\"\t36.5\t-106.25\t2026-06-02T15:00:01Z",
+        "\"lat\",\"lon\",\"time\"\n\"35,5\",\"-106,25\",\"2026-06-02T17:00:00+02:00\"\n\"36,5\",\"-106,25\",\"2026-06-02T17:00:01+02:00\"",
+        "lat|lon|date|time|\n 35.5 | -106.25 | 2026/06/02 | 15:00:00 |\n36.5|-106.25|2026/06/02|15:00:01|\n",
+    ] {
+        assert_eq!(good(text).points(), wanted, "{text}");
+    }
+    let zone = Options { timezone: Some(chrono_tz::America::Denver), ..somebody() };
+    assert_eq!(read_all("lat,lon,time\n35.5,-106.25,2026-06-02 09:00", &zone).points(), wanted[..1]);
+}
+
+#[test]
+fn csv_rows_without_a_position_are_no_errors() {
+    let text = "id,epoch_s,lat,lon\n1,1344135654.999000072,0.350900900,36.923004900\n1,1344138283.0,,\n2,1344138284.0,NA,NA\n2,,1,2\n";
+    let columns = Columns { person: Some("id".to_owned()), ..Columns::default() };
+    let all = read_all(text, &Options { columns, person_by: PersonBy::Key, ..Options::default() });
+    assert_eq!(all.points(), [point(0.3509009, 36.9230049, "2012-08-05T03:00:54.999Z")]);
+    assert_eq!(all.fixes[0].who, Who::Key("1".into()));
+    assert_eq!(all.skipped, [(3, Skip::NoPosition), (4, Skip::NoPosition), (5, Skip::NoTime)]);
+}
+
+#[test]
+fn bad_records_are_named_and_others_kept() {
+    let text = "person_id,lat,lon,time,accuracy\n1,91,10,2026-06-02,1\n1,-106.5,35.1,2026-06-02,1\n1,1,,2026-06-02,1\n\
+        1,1,2,02/06/2026,1\nAda,1,2,2026-06-02,1\n1,1\n1,1,2,2026-06-02,-1\n1,1,2,2026-06-02,x\n";
+    let all = read_all(text, &Options::default());
+    let fields: Vec<_> = all.bad.iter().map(|(line, bad)| (*line, bad.field)).collect();
+    assert_eq!(
+        fields,
+        [
+            (2, "latitude"),
+            (3, "latitude"),
+            (4, "longitude"),
+            (5, "time"),
+            (6, "person"),
+            (7, "record"),
+            (9, "accuracy")
+        ]
+    );
+    assert!(all.bad[1].1.message.contains("swapped"), "{}", all.bad[1].1);
+    assert!(all.bad[3].1.message.contains("02/06/2026"), "{}", all.bad[3].1);
+    assert!(all.bad[4].1.message.contains("--person-by"), "{}", all.bad[4].1);
+    assert_eq!(all.fixes.len(), 1);
+
+    let features = r#"{"type":"FeatureCollection","features":[
+        {"type":"Feature","geometry":{"type":"Point","coordinates":[35,-106]},"properties":{"time":1}},
+        7,
+        {"type":"Feature","geometry":{"type":"Point","coordinates":["1"]},"properties":{"time":1}},
+        {"type":"Feature","geometry":{"type":"LineString","coordinates":[[1,2]]},"properties":{"coordTimes":[1,2]}},
+        {"type":"Feature","geometry":{"type":"Point","coordinates":[101,2]},"properties":{"time":1}}]}"#;
+    let all = read_all(features, &somebody());
+    let fields: Vec<_> = all.bad.iter().map(|(line, bad)| (*line, bad.field)).collect();
+    assert_eq!(fields, [(2, "latitude"), (3, "record"), (4, "record"), (5, "time")]);
+    assert!(all.bad[0].1.message.contains("[longitude, latitude]"), "{}", all.bad[0].1);
+    assert_eq!((all.fixes.len(), all.broken), (1, None));
+}
+
+/// What breaks a file off is said with its line, and what stood before it is kept.
+#[test]
+fn broken_files() {
+    let broken = |input: &[u8], kept: usize| {
+        let all = read_all(input, &somebody());
+        assert_eq!(all.fixes.len(), kept, "{:?}", String::from_utf8_lossy(&input[..input.len().min(100)]));
+        all.broken.unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(input))).to_string()
+    };
+    let has = |said: String, parts: &[&str]| assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+    has(broken(b"", 0), &["empty"]);
+    has(broken(b"\x00\x01\x02", 0), &["binary"]);
+    has(broken(b"a,b,c\n1,2,3", 0), &["line 1", "latitude", "a, b, c"]);
+    let kml = b"<kml/>";
+    has(broken(kml, 0), &["line 1", "not GPX", "kml"]);
+    let strava = sample("strava.gpx");
+    has(broken(&strava[..strava.len() - 100], 2), &["cut off", "line 1"]);
+    has(broken(&strava.iter().map(|&b| if b == b'"' { b'<' } else { b }).collect::<Vec<_>>(), 0), &["line 10", "XML"]);
+    let crossed =
+        String::from_utf8(strava.clone()).unwrap().replacen("</ele>\n    <time>2026-06-02T15:30:01Z", "</elf>", 1);
+    has(broken(crossed.as_bytes(), 1), &["line 15", "XML"]);
+    let geojson = sample("track.geojson");
+    has(broken(&geojson[..700], 3), &["cut off", "line 10"]);
+    let text = String::from_utf8(geojson.clone()).unwrap().replace("\"a walk\",\n", "a walk\n");
+    has(broken(text.as_bytes(), 0), &["line 8", "valid JSON"]);
+    let both = [strava.as_slice(), &strava].concat();
+    has(broken(&both, 3), &["after its last element"]);
+}
+
+#[test]
+fn packed_input_and_what_is_wrong_with_it() {
+    let rows: String = (0..5_000).map(|i| format!("{},{},{}\n", i % 90, i % 180, 1_780_000_000 + i)).collect();
+    let text = format!("lat,lon,time\n{rows}");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let zstd = zstd::stream::encode_all(text.as_bytes(), 3).unwrap();
+    for packed in [&gzip, &zstd] {
+        assert_eq!(good(packed).fixes.len(), 5_000);
+        assert_eq!(good(packed).fixes[4_999].line, 5_001);
+        let all = read_all(&packed[..packed.len() / 2], &somebody());
+        assert!(all.broken.unwrap().message.contains("cut off"));
+    }
+    let mut damaged = gzip.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 20].fill(0x55);
+    assert!(read_all(&damaged, &somebody()).broken.unwrap().message.contains("gzip"));
+    // Members one after the other are one text.
+    let mut more = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    more.write_all(b"1,101,1780009999\n").unwrap();
+    assert_eq!(good([gzip.as_slice(), &more.finish().unwrap()].concat()).fixes.len(), 5_001);
+}
+
+/// Endless input of one kind, which is generated and not stored: what reads it without a bound would not come back.
+struct Endless {
+    begin: &'static [u8],
+    again: &'static [u8],
+    left: u64,
+    at: usize,
+}
+
+impl Endless {
+    fn new(begin: &'static [u8], again: &'static [u8]) -> Self {
+        Self { begin, again, left: 1 << 30, at: 0 }
+    }
+}
+
+impl Read for Endless {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if !self.begin.is_empty() {
+            let length = self.begin.read(out)?;
+            return Ok(length);
+        }
+        let length = out.len().min(self.left as usize);
+        for byte in &mut out[..length] {
+            *byte = self.again[self.at % self.again.len()];
+            self.at += 1;
+        }
+        self.left -= length as u64;
+        Ok(length)
+    }
+}
+
+#[test]
+fn records_without_an_end_are_refused_early() {
+    for (begin, again) in [
+        (&b"lat,lon,time\n1,2,"[..], &b"3"[..]),
+        (b"lat,lon,time\n1,2,\"", b"\n"),
+        (b"x", b"x"),
+        (b"sep=;", b" "),
+        (b"Geolife trajectory", b" "),
+        (b"<gpx><trk><name>", b"x"),
+        (b"<gpx><trkpt lat=\"", b"1"),
+        (b"<gpx>", b"<a>"),
+        (b"<gpx><!--", b"-"),
+        (b"<gpx><trkpt>", b"text<!-- -->"),
+        (b"<?xml ", b" "),
+        (b"[{\"type\":\"", b"x"),
+        (b"{\"type\":\"FeatureCollection\",\"x\":[", b"1,"),
+        (b"{\"features\":[{\"a\":[", b"[],"),
+        (b"", b"["),
+        (b"", b"{\"a\":"),
+    ] {
+        let mut input = Endless::new(begin, again);
+        let all = read_from(&mut input, &somebody());
+        assert!(all.broken.is_some(), "{}", String::from_utf8_lossy(begin));
+        let read = (1 << 30) - input.left;
+        assert!(read < 3 * MAX_OBJECT as u64, "{}: {read} bytes", String::from_utf8_lossy(begin));
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_does_not_spoil_the_next() {
+    let good = r#"{"_type":"location","lat":1,"lon":101,"tst":1780412400}"#;
+    let text = format!("{good}\n{{\"_type\":\"{}\"}}\n{good}\nnonsense\n{good}", "x".repeat(MAX_OBJECT));
+    let all = read_all(text, &somebody());
+    assert_eq!((all.fixes.len(), all.broken), (3, None));
+    assert_eq!(all.bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4]);
+}
+
+#[test]
+fn an_entity_bomb_is_refused() {
+    let bomb = "<?xml version=\"1.0\"?>\n<!DOCTYPE lolz [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;&a;\">]>\n<gpx><trk><name>&b;</name></trk></gpx>";
+    let all = read_all(bomb, &somebody());
+    let broken = all.broken.unwrap();
+    assert_eq!(broken.line, Some(2));
+    assert!(broken.message.contains("DOCTYPE"), "{broken}");
+    let all = read_all("<gpx><trk><name>&b;</name></trk></gpx>", &somebody());
+    assert!(all.broken.unwrap().message.contains("&b;"));
+}
+
+#[test]
+fn a_sink_that_has_enough_ends_the_reading() {
+    for input in [sample("strava.gpx"), sample("track.geojson"), sample("geolife.csv")] {
+        let mut count = 0;
+        let read = read(Cursor::new(input), &somebody(), &mut |_| {
+            count += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!((read, count), (Ok(()), 1));
+    }
+}
+
+fn location() -> impl Strategy<Value = Location> {
+    let degrees = |limit: f64| prop_oneof![-limit..=limit, Just(0.0), Just(limit), Just(-limit), -1e-9..1e-9];
+    let micros = -62_135_596_800_000_000_i64..253_402_300_799_000_000;
+    (degrees(90.0), degrees(180.0), micros, proptest::option::of(0.0..1e6)).prop_map(
+        |(latitude, longitude, micros, accuracy_m)| Location {
+            id: 7,
+            person_id: PersonId::new(1, "id").unwrap(),
+            coordinate: Coordinate::new(latitude, longitude).unwrap(),
+            creation_time: DateTime::from_timestamp_micros(micros).unwrap(),
+            accuracy_m,
+        },
+    )
+}
+
+fn written(media: Media, locations: &[Location]) -> Vec<u8> {
+    let person = Person {
+        id: PersonId::new(1, "id").unwrap(),
+        first_name: "Ada <&>".to_owned(),
+        last_name: "\"Lovelace\"".to_owned(),
+        company_name: "]]> 'Engines'".to_owned(),
+    };
+    let (mut out, mut writer) = (Vec::new(), LocationWriter::new(media));
+    writer.begin(&mut out).unwrap();
+    writer.person(&mut out, &person).unwrap();
+    for location in locations {
+        writer.location(&mut out, location).unwrap();
+    }
+    writer.end(&mut out).unwrap();
+    out
+}
+
+/// Something like a file, with something wrong.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    const SAMPLES: &[&str] =
+        &["garmin.gpx", "osmand.gpx", "track.geojson", "rec/ada/phone/2026-06.rec", "geolife.csv", "geolife.plt"];
+    let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 0..8);
+    (proptest::sample::select(SAMPLES), changes).prop_map(|(name, changes)| {
+        let mut bytes = sample(name);
+        for (at, byte, how) in changes {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.truncate(at),
+                2 => bytes.insert(at, byte),
+                _ => {
+                    let copy = bytes[at..(at + usize::from(byte)).min(bytes.len())].to_vec();
+                    bytes.splice(at..at, copy);
+                }
+            }
+        }
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn what_is_written_comes_back_exactly(locations in proptest::collection::vec(location(), 0..20)) {
+        for media in [Media::Csv, Media::GeoJson, Media::Gpx] {
+            let all = read_all(written(media, &locations), &Options::default());
+            prop_assert_eq!(&all.broken, &None);
+            prop_assert_eq!(all.fixes.len(), locations.len());
+            for (fix, location) in all.fixes.iter().zip(&locations) {
+                prop_assert_eq!(fix.coordinate, location.coordinate);
+                prop_assert_eq!(fix.time, location.creation_time);
+                prop_assert_eq!(fix.accuracy_m, location.accuracy_m);
+                prop_assert_eq!(&fix.who, &Who::Id(location.person_id));
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        for format in [None, Some(Format::Gpx), Some(Format::GeoJson), Some(Format::Csv), Some(Format::OwnTracks)] {
+            read_all(&bytes, &Options { format, ..somebody() });
+        }
+    }
+
+    #[test]
+    fn no_damaged_file_makes_a_reader_panic(bytes in mutated()) {
+        let columns = Columns { person: Some("name".to_owned()), ..Columns::default() };
+        for format in [None, Some(Format::Gpx), Some(Format::GeoJson), Some(Format::Csv), Some(Format::OwnTracks)] {
+            read_all(&bytes, &Options { format, ..somebody() });
+            read_all(&bytes, &Options { format, columns: columns.clone(), ..Options::default() });
+        }
+    }
+
+    #[test]
+    fn no_text_makes_a_value_panic(text in "\\PC{0,40}", tail in "[0-9:+\\-., TZ/]{0,30}") {
+        for text in [&text, &tail] {
+            let _ = value::time(text, Some(chrono_tz::Europe::Berlin));
+            let _ = value::number(text);
+            let _ = PersonBy::Id.who(text);
+        }
+    }
+}

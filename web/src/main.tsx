@@ -1,0 +1,41 @@
+import { QueryClientProvider } from '@tanstack/react-query';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { createBrowserRouter, RouterProvider } from 'react-router';
+import { makeQueryClient } from './api/queries';
+import { ErrorState } from './components/states';
+import { loadConfig } from './config';
+import { applyTheme, savedTheme } from './lib/theme';
+import { routes } from './routes';
+import './styles/base.css';
+import './styles/parts.css';
+import './styles/pages.css';
+import { text } from './text';
+
+applyTheme(savedTheme());
+
+const element = document.getElementById('root');
+if (!element) throw new Error('index.html has no element #root');
+const root = createRoot(element);
+
+async function start() {
+  try {
+    await loadConfig();
+  } catch {
+    root.render(
+      <main className="page">
+        <ErrorState title={text.states.unreachable} help={text.states.reload} onRetry={() => void start()} />
+      </main>,
+    );
+    return;
+  }
+  root.render(
+    <StrictMode>
+      <QueryClientProvider client={makeQueryClient()}>
+        <RouterProvider router={createBrowserRouter(routes)} />
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}
+
+void start();

@@ -1,0 +1,280 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { useMemo } from 'react';
+import { Link, useParams, useSearchParams } from 'react-router';
+import { encountersQuery, personQuery, trackQuery } from '../api/queries';
+import type { Encounter, Person } from '../api/schema';
+import { Avatar } from '../components/Avatar';
+import { Filters } from '../components/Filters';
+import { Heading } from '../components/Heading';
+import { LazyMap } from '../components/LazyMap';
+import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
+import { Timeline } from '../components/Timeline';
+import { ZoneNote } from '../components/ZoneNote';
+import { clock, moment } from '../lib/format';
+import { fullName } from '../lib/person';
+import { PRESETS, useChoices, withChoices, type Choices } from '../lib/search';
+import { toApi } from '../lib/time';
+import { useEventRange } from '../lib/useEventRange';
+import type { Coordinate } from '../map/geometry';
+import { text } from '../text';
+
+const NO_GROUND: Coordinate[] = [];
+/** A time to take the zone's offset from before the data is there. */
+const NOW = new Date();
+
+function Figures({ encounters, zone }: { encounters: readonly Encounter[]; zone: string }) {
+  const total = encounters.reduce((sum, encounter) => sum + encounter.duration, 0);
+  const nearest = Math.min(...encounters.map((encounter) => encounter.closest_m));
+  const last = encounters.at(-1)?.end;
+  return (
+    <dl className="figures">
+      <div>
+        <dd>{text.duration(total)}</dd>
+        <dt>{text.pair.together}</dt>
+      </div>
+      <div>
+        <dd>{encounters.length}</dd>
+        <dt>{text.pair.encounters(encounters.length)}</dt>
+      </div>
+      <div>
+        <dd>{text.metres(nearest)}</dd>
+        <dt>{text.pair.nearest}</dt>
+      </div>
+      <div>
+        <dd>{last && moment(last, zone)}</dd>
+        <dt>{text.pair.last}</dt>
+      </div>
+    </dl>
+  );
+}
+
+/** When an encounter was: `Tue 2 Jun, 10:05 – 10:25`. */
+function span(encounter: Encounter, zone: string): string {
+  const from = moment(encounter.start, zone);
+  const sameDay = from.split(',')[0] === moment(encounter.end, zone).split(',')[0];
+  const to = sameDay ? clock(encounter.end, zone) : moment(encounter.end, zone);
+  return from.endsWith(to) ? from : text.pair.span(from, to);
+}
+
+function Encounters({
+  id,
+  encounters,
+  choices,
+  range,
+}: {
+  id: string;
+  encounters: Encounter[];
+  choices: Choices;
+  range: { from: string; to: string };
+}) {
+  const [params, setParams] = useSearchParams();
+  const track = useQuery(trackQuery(id, range, choices.zone));
+  const chosenAt = params.get('at');
+  const index = encounters.findIndex((encounter) => toApi(encounter.start) === chosenAt);
+  const selected = index === -1 ? null : index;
+  const select = (next: number) => {
+    const encounter = encounters[next];
+    if (!encounter) return;
+    setParams(
+      (old) => {
+        const changed = new URLSearchParams(old);
+        if (next === selected) changed.delete('at');
+        else changed.set('at', toApi(encounter.start));
+        return changed;
+      },
+      { replace: true, preventScrollReset: true },
+    );
+  };
+  const points = useMemo(
+    () =>
+      encounters.map((encounter, number) => ({
+        id: String(number),
+        latitude: encounter.closest.latitude,
+        longitude: encounter.closest.longitude,
+        badge: String(number + 1),
+        label: text.pair.point(number + 1, moment(encounter.closest.time, choices.zone), encounter.closest_m),
+      })),
+    [encounters, choices.zone],
+  );
+  // In a group each tap chooses the next one.
+  const selectOf = (ids: string[]) => {
+    const numbers = ids.map(Number);
+    const next = numbers[(selected === null ? -1 : numbers.indexOf(selected)) + 1] ?? numbers[0];
+    if (next !== undefined) select(next);
+  };
+  return (
+    <div className="pair-body">
+      <section className="card" aria-labelledby="timeline-title">
+        <h2 id="timeline-title">{text.pair.timeline}</h2>
+        <Timeline encounters={encounters} zone={choices.zone} selected={selected} onSelect={select} />
+      </section>
+      <section className="card pair-map" aria-labelledby="map-title">
+        <h2 id="map-title">{text.pair.where}</h2>
+        <LazyMap
+          ground={track.data?.items ?? NO_GROUND}
+          points={points}
+          selected={selected === null ? [] : [String(selected)]}
+          onSelect={selectOf}
+          clusterLabel={(items) =>
+            text.day.cluster(
+              items.length,
+              items.map((item) => item.badge),
+            )
+          }
+          fitKey={`${range.from} ${range.to} ${track.data ? 'all' : 'points'}`}
+        />
+      </section>
+      <section className="card pair-list" aria-labelledby="encounters-title">
+        <h2 id="encounters-title">{text.pair.list}</h2>
+        <ol className="encounters">
+          {encounters.map((encounter, number) => (
+            <li key={toApi(encounter.start)}>
+              <button
+                type="button"
+                aria-pressed={number === selected}
+                onClick={() => {
+                  select(number);
+                }}
+              >
+                <span className="badge" aria-hidden="true">
+                  {number + 1}
+                </span>
+                <span>
+                  <strong>{span(encounter, choices.zone)}</strong>
+                  <small>{text.pair.how(encounter.duration, encounter.closest_m)}</small>
+                </span>
+              </button>
+            </li>
+          ))}
+        </ol>
+      </section>
+    </div>
+  );
+}
+
+function None({
+  a,
+  b,
+  choices,
+  change,
+}: {
+  a: Person;
+  b: Person;
+  choices: Choices;
+  change: (c: Partial<Choices>) => void;
+}) {
+  if (a.id === b.id) return <EmptyState title={text.pair.self} />;
+  const wider = (['booth', 'nearby'] as const).filter((preset) => PRESETS[preset].distance > choices.meeting.distance);
+  const help = wider.length > 0 || choices.range ? { help: text.pair.noneHelp } : {};
+  return (
+    <EmptyState title={text.pair.none(a.first_name, b.first_name)} {...help}>
+      {wider.map((preset) => (
+        <button
+          key={preset}
+          type="button"
+          className="button"
+          onClick={() => {
+            change({ preset, meeting: PRESETS[preset] });
+          }}
+        >
+          {text.filter.presets[preset]}
+        </button>
+      ))}
+      {choices.range && (
+        <button
+          type="button"
+          className="button"
+          onClick={() => {
+            change({ range: null });
+          }}
+        >
+          {text.person.allDays}
+        </button>
+      )}
+    </EmptyState>
+  );
+}
+
+function Between({ a, b }: { a: Person; b: Person }) {
+  const id = String(a.id);
+  const [choices, change] = useChoices();
+  const { query: days, event, whole, range, without } = useEventRange(id, choices);
+  const encounters = useQuery({
+    ...encountersQuery(id, String(b.id), range ?? { from: '', to: '' }, choices.zone, choices.meeting),
+    enabled: range !== null,
+    placeholderData: keepPreviousData,
+  });
+  if (without && choices.range === null) {
+    return <EmptyState title={text.person.noLocations(a.first_name)} help={text.person.noLocationsHelp} />;
+  }
+  const found = encounters.data;
+  return (
+    <>
+      {found === undefined ? (
+        <div className="figures" aria-hidden="true">
+          {[0, 1, 2, 3].map((place) => (
+            <div key={place} className="skeleton skeleton-figure" />
+          ))}
+        </div>
+      ) : (
+        found.length > 0 && <Figures encounters={found} zone={choices.zone} />
+      )}
+      <Filters event={event} whole={whole} range={range} choices={choices} change={change} />
+      {found === undefined || range === null ? (
+        <Unanswered question={range ? encounters : days} skeleton={<SkeletonRows rows={6} className="row met" />} />
+      ) : found.length === 0 ? (
+        <None a={a} b={b} choices={choices} change={change} />
+      ) : (
+        <Encounters id={id} encounters={found} choices={choices} range={range} />
+      )}
+      <ZoneNote at={found?.[0]?.start ?? NOW} />
+    </>
+  );
+}
+
+/** Two persons, and when and where they met. */
+export function PairPage() {
+  const { id = '', otherId = '' } = useParams();
+  const [choices] = useChoices();
+  const a = useQuery(personQuery(id));
+  const b = useQuery(personQuery(otherId));
+  const namesakes = a.data?.first_name === b.data?.first_name;
+  const called = (person: Person) => (namesakes ? fullName(person) : person.first_name);
+  const failed = [a, b].find((query) => query.data === undefined && (query.error ?? query.fetchStatus === 'paused'));
+  if (failed) {
+    return (
+      <>
+        <Heading title={text.states.failed} className="visually-hidden" />
+        <Unanswered question={failed} skeleton={null} />
+      </>
+    );
+  }
+  return (
+    <div className="pair">
+      <header className="pair-head">
+        <span className="avatar-pair">
+          {a.data ? <Avatar person={a.data} size="l" /> : <span className="skeleton skeleton-avatar avatar-l" />}
+          {b.data ? <Avatar person={b.data} size="l" /> : <span className="skeleton skeleton-avatar avatar-l" />}
+        </span>
+        <div>
+          <Heading title={a.data && b.data ? text.pair.title(fullName(a.data), fullName(b.data)) : text.states.loading}>
+            {a.data && b.data ? (
+              text.pair.title(fullName(a.data), fullName(b.data))
+            ) : (
+              <span className="skeleton skeleton-title" />
+            )}
+          </Heading>
+          <p className="pair-links">
+            {a.data && <Link to={withChoices(`/people/${id}`, choices)}>{text.person.title(called(a.data))}</Link>}
+            {b.data && <Link to={withChoices(`/people/${otherId}`, choices)}>{text.person.title(called(b.data))}</Link>}
+          </p>
+        </div>
+      </header>
+      {a.data && b.data ? (
+        <Between key={`${id} ${otherId}`} a={a.data} b={b.data} />
+      ) : (
+        <SkeletonRows rows={6} className="row met" />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,237 @@
+import { keepPreviousData, useInfiniteQuery, usePrefetchQuery, useQuery } from '@tanstack/react-query';
+import { Map as MapIcon, MapPin } from 'lucide-react';
+import { useMemo } from 'react';
+import { Link, useParams } from 'react-router';
+import { connectionsQuery, daysQuery, personQuery } from '../api/queries';
+import type { Connection, Person } from '../api/schema';
+import { Avatar } from '../components/Avatar';
+import { Constellation } from '../components/Constellation';
+import { Filters } from '../components/Filters';
+import { Heading } from '../components/Heading';
+import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
+import { VirtualList } from '../components/VirtualList';
+import { ZoneNote } from '../components/ZoneNote';
+import { moment } from '../lib/format';
+import { fullName } from '../lib/person';
+import { PRESETS, useChoices, withChoices, type Choices } from '../lib/search';
+import { dayStart } from '../lib/time';
+import { useEventRange } from '../lib/useEventRange';
+import { text } from '../text';
+
+/** A time to take the zone's offset from before the data is there. */
+const NOW = new Date();
+
+function ConnectionRow({
+  connection,
+  longest,
+  zone,
+  to,
+}: {
+  connection: Connection;
+  longest: number;
+  zone: string;
+  to: string;
+}) {
+  const { person } = connection;
+  return (
+    <Link to={to} className="row met">
+      <Avatar person={person} />
+      <span className="row-main">
+        <span className="row-name">{fullName(person)}</span>
+        <span className="row-sub">{person.company_name}</span>
+        <span className="bar" aria-hidden="true">
+          <span style={{ width: `${Math.max(2, (100 * connection.total_duration) / Math.max(longest, 1))}%` }} />
+        </span>
+        <span className="row-facts">
+          <span>{text.person.times(connection.encounters)}</span>
+          <span>{text.person.nearest(connection.closest_m)}</span>
+          <span>{text.person.last(moment(connection.last_met, zone))}</span>
+        </span>
+      </span>
+      <span className="row-figure">
+        <strong>{text.duration(connection.total_duration)}</strong>
+        <small>{text.person.together}</small>
+      </span>
+    </Link>
+  );
+}
+
+function Nobody({
+  person,
+  choices,
+  change,
+}: {
+  person: Person;
+  choices: Choices;
+  change: (c: Partial<Choices>) => void;
+}) {
+  const wider = (['booth', 'nearby'] as const).filter((preset) => PRESETS[preset].distance > choices.meeting.distance);
+  return (
+    <EmptyState
+      title={text.person.nobody(person.first_name)}
+      {...(wider.length > 0 || choices.range || choices.atLeast > 0 ? { help: text.person.nobodyHelp } : {})}
+    >
+      {wider.map((preset) => (
+        <button
+          key={preset}
+          type="button"
+          className="button"
+          onClick={() => {
+            change({ preset, meeting: PRESETS[preset] });
+          }}
+        >
+          {text.filter.presets[preset]}
+        </button>
+      ))}
+      {choices.range && (
+        <button
+          type="button"
+          className="button"
+          onClick={() => {
+            change({ range: null });
+          }}
+        >
+          {text.person.allDays}
+        </button>
+      )}
+      {choices.atLeast > 0 && (
+        <button
+          type="button"
+          className="button"
+          onClick={() => {
+            change({ atLeast: 0 });
+          }}
+        >
+          {text.person.anyLength}
+        </button>
+      )}
+    </EmptyState>
+  );
+}
+
+function Head({ id, person, choices }: { id: string; person: Person | undefined; choices: Choices }) {
+  return (
+    <header className="person-head">
+      {person ? <Avatar person={person} size="l" /> : <span className="skeleton skeleton-avatar avatar-l" />}
+      <div>
+        <Heading title={person ? text.person.title(fullName(person)) : text.states.loading}>
+          {person ? fullName(person) : <span className="skeleton skeleton-title" />}
+        </Heading>
+        <p className="company">{person ? person.company_name : <span className="skeleton skeleton-line short" />}</p>
+      </div>
+      <p className="person-actions">
+        <Link className="button" to={withChoices(`/people/${id}/map`, choices)}>
+          <MapIcon aria-hidden="true" /> {text.person.map}
+        </Link>
+        <Link className="button quiet" to={`/people/${id}/record`}>
+          <MapPin aria-hidden="true" /> {text.person.record}
+        </Link>
+      </p>
+    </header>
+  );
+}
+
+function Meetings({ id, person }: { id: string; person: Person }) {
+  const [choices, change] = useChoices();
+  const { query: days, event, whole, range, without } = useEventRange(id, choices);
+  const connections = useInfiniteQuery({
+    ...connectionsQuery(id, range ?? { from: '', to: '' }, choices.zone, choices.meeting, choices.atLeast),
+    enabled: range !== null,
+    placeholderData: keepPreviousData,
+  });
+  const items = useMemo(() => connections.data?.pages.flatMap((page) => page.items), [connections.data]);
+  const { fetchNextPage } = connections;
+  const onMore = useMemo(() => () => void fetchNextPage(), [fetchNextPage]);
+  const toPair = (other: Person) => withChoices(`/people/${id}/with/${other.id}`, choices);
+  const strongest = items?.[0];
+
+  if (without && choices.range === null) {
+    return (
+      <EmptyState title={text.person.noLocations(person.first_name)} help={text.person.noLocationsHelp}>
+        <Link className="button" to={`/people/${id}/record`}>
+          {text.person.record}
+        </Link>
+      </EmptyState>
+    );
+  }
+  return (
+    <div className="person-body">
+      <aside className="person-side">
+        <div className="card constellation-card">
+          {strongest ? (
+            <Constellation person={person} connections={items} toPair={toPair} />
+          ) : (
+            <div className="constellation" aria-hidden="true" />
+          )}
+        </div>
+        <Filters withLength unfold event={event} whole={whole} range={range} choices={choices} change={change} />
+      </aside>
+      <section className={connections.isPlaceholderData ? 'person-list stale' : 'person-list'}>
+        <p className="summary" role="status">
+          {strongest && (
+            <>
+              {text.person.summary(person.first_name, text.person.met(items.length, connections.hasNextPage))}.{' '}
+              {strongest.total_duration >= 60 &&
+                text.person.most(fullName(strongest.person), text.duration(strongest.total_duration))}
+            </>
+          )}
+        </p>
+        {items === undefined ? (
+          <Unanswered question={range ? connections : days} skeleton={<SkeletonRows rows={8} className="row met" />} />
+        ) : strongest === undefined ? (
+          <Nobody person={person} choices={choices} change={change} />
+        ) : (
+          <VirtualList
+            items={items}
+            keyOf={(connection) => connection.person.id}
+            label={text.person.listLabel}
+            estimate={104}
+            more={connections.hasNextPage && !connections.isFetchNextPageError}
+            loading={connections.isFetchingNextPage}
+            onMore={onMore}
+          >
+            {(connection) => (
+              <ConnectionRow
+                connection={connection}
+                longest={strongest.total_duration}
+                zone={choices.zone}
+                to={toPair(connection.person)}
+              />
+            )}
+          </VirtualList>
+        )}
+        {connections.isFetchNextPageError && (
+          <p className="state-actions">
+            <button type="button" className="button" onClick={onMore}>
+              {text.states.more}
+            </button>
+          </p>
+        )}
+        <ZoneNote at={range ? dayStart(range.from, choices.zone) : NOW} />
+      </section>
+    </div>
+  );
+}
+
+/** A person, and whom they met. */
+export function PersonPage() {
+  const { id = '' } = useParams();
+  const [choices] = useChoices();
+  // Both at once; the one after the other would take twice as long.
+  usePrefetchQuery(daysQuery(id, choices.zone));
+  const person = useQuery(personQuery(id));
+  if (person.data === undefined && (person.error || person.fetchStatus === 'paused')) {
+    return (
+      <>
+        <Heading title={text.states.failed} className="visually-hidden" />
+        <Unanswered question={person} skeleton={null} />
+      </>
+    );
+  }
+  return (
+    <>
+      <Head id={id} person={person.data} choices={choices} />
+      {person.data ? <Meetings key={id} id={id} person={person.data} /> : <SkeletonRows rows={8} className="row met" />}
+    </>
+  );
+}

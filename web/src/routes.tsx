@@ -1,0 +1,26 @@
+import type { RouteObject } from 'react-router';
+import { CrashPage, Layout } from './components/Layout';
+import { AddPage } from './pages/AddPage';
+import { DayPage } from './pages/DayPage';
+import { NotFoundPage } from './pages/NotFoundPage';
+import { PairPage } from './pages/PairPage';
+import { PeoplePage } from './pages/PeoplePage';
+import { PersonPage } from './pages/PersonPage';
+import { RecordPage } from './pages/RecordPage';
+
+/** Every view and its address. Only the map is loaded later: the rest is smaller than one round trip is long. */
+export const routes: RouteObject[] = [
+  {
+    element: <Layout />,
+    errorElement: <CrashPage />,
+    children: [
+      { path: '/', element: <PeoplePage /> },
+      { path: '/people/:id', element: <PersonPage /> },
+      { path: '/people/:id/with/:otherId', element: <PairPage /> },
+      { path: '/people/:id/map', element: <DayPage /> },
+      { path: '/people/:id/record', element: <RecordPage /> },
+      { path: '/add', element: <AddPage /> },
+      { path: '*', element: <NotFoundPage /> },
+    ],
+  },
+];
