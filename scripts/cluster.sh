@@ -55,10 +55,8 @@ role() {
   PORTS+=("$port")
 }
 
-# gRPC servers speak no HTTP/1; there an open port must do.
-ready() {
-  case $1 in serve-grpc) port_open 127.0.0.1 "$2" ;; *) http_ok 127.0.0.1 "$2" /readyz ;; esac
-}
+# serve-grpc answers over HTTP, too.
+ready() { http_ok 127.0.0.1 "$1" /readyz; }
 
 trap finish EXIT
 stop_on_signal
@@ -98,7 +96,7 @@ role serve-app 30000 serve-app
 
 for i in "${!PIDS[@]}"; do
   tries=0
-  until ready "${NAMES[i]}" "${PORTS[i]}"; do
+  until ready "${PORTS[i]}"; do
     if [ -n "$STOPPING" ]; then exit 0; fi
     alive "${PIDS[i]}" || die "${NAMES[i]} ended before it was ready"
     tries=$((tries + 1))
@@ -119,6 +117,10 @@ Send a location through Kafka, see it stored, then kill a worker and look again:
   curl 'http://127.0.0.1:30001/api/locations' -H 'content-type: application/json' -d '{"person_id": 1, "latitude": 35.0585, "longitude": -106.5819}'
   curl 'http://127.0.0.1:30001/api/persons/1/locations?limit=3&start_date=$(date -u +%Y-%m-%d)'
   curl 'http://127.0.0.1:30003/metrics'
+
+The same over gRPC, by reflection:
+
+  grpcurl -plaintext -d '{"location": {"person_id": 1, "latitude": 35.0585, "longitude": -106.5819}}' 127.0.0.1:30002 udaconnect.v1.LocationService/RecordLocation
 
 END
 

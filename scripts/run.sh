@@ -54,7 +54,9 @@ if [ -z "${DATABASE_URL:-}" ]; then
   if ! scripts/postgres.sh status "$CLUSTER"; then STARTED=yes; fi
   step scripts/postgres.sh start "$CLUSTER" || die "PostgreSQL could not be started"
   DATABASE_URL=$(scripts/postgres.sh url "$CLUSTER")
-  export DATABASE_URL
+  # Where the demo event is: its days begin and end there.
+  EVENT_TIME_ZONE=${EVENT_TIME_ZONE:-America/Denver}
+  export DATABASE_URL EVENT_TIME_ZONE
 fi
 
 say "udaconnect migrate"

@@ -14,6 +14,8 @@ pub struct Cli {
     role: Role,
     #[command(flatten)]
     log: telemetry::LogArgs,
+    #[command(flatten)]
+    end: shutdown::ShutdownArgs,
     #[cfg(feature = "otlp")]
     #[command(flatten)]
     trace: crate::runtime::trace::TraceArgs,
@@ -85,7 +87,7 @@ impl Cli {
         if self.check_config {
             return self.check();
         }
-        let ended = runtime.block_on(self.role.run());
+        let ended = runtime.block_on(self.role.run(&self.end));
         // While there is still a runtime to send what is left.
         drop(traces);
         // Whatever still runs on a blocking thread must not hold the process.
@@ -135,9 +137,9 @@ impl Cli {
 }
 
 impl Role {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, end: &shutdown::ShutdownArgs) -> anyhow::Result<()> {
         #[allow(unused_variables)] // in a build without roles
-        let shutdown = shutdown::on_signal()?;
+        let shutdown = shutdown::on_signal(end)?;
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,

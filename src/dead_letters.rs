@@ -18,10 +18,10 @@ enum Command {
     /// One line for each, oldest first
     List {
         /// Begin after this id
-        #[arg(long, value_name = "ID", default_value_t = 0)]
+        #[arg(long, env = "DEAD_LETTERS_AFTER", value_name = "ID", default_value_t = 0)]
         after: i64,
         /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
+        #[arg(long, env = "DEAD_LETTERS_LIMIT", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..=1_000_000))]
         limit: i64,
         #[command(flatten)]
         database: DatabaseArgs,
@@ -39,7 +39,7 @@ enum Command {
         #[arg(required_unless_present = "all")]
         ids: Vec<i64>,
         /// All of them
-        #[arg(long, conflicts_with = "ids")]
+        #[arg(long, env = "DEAD_LETTERS_ALL", conflicts_with = "ids")]
         all: bool,
         #[command(flatten)]
         database: DatabaseArgs,

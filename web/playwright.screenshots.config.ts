@@ -1,6 +1,9 @@
 import { defineConfig } from '@playwright/test';
 import { browserOptions } from './e2e/browser';
 
+// As many people as `make run` shows.
+process.env.E2E_PERSONS ??= '300';
+
 /** Makes the pictures in docs/images: `npm run screenshots`. */
 export default defineConfig({
   testDir: 'e2e',

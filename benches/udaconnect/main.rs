@@ -2,6 +2,8 @@
 //!
 //! `scripts/bench.sh PART…` runs some parts only. The data stay between runs.
 
+mod connections;
+mod import;
 mod kafka;
 mod load;
 mod report;
@@ -12,7 +14,13 @@ mod setup;
 /// A part's name and what runs it.
 type Part = (&'static str, fn() -> anyhow::Result<report::Section>);
 
-const PARTS: &[Part] = &[("seed", seed::run), ("rest", rest::run), ("kafka", kafka::run)];
+const PARTS: &[Part] = &[
+    ("seed", seed::run),
+    ("import", import::run),
+    ("rest", rest::run),
+    ("connections", connections::run),
+    ("kafka", kafka::run),
+];
 
 fn main() -> anyhow::Result<()> {
     // cargo passes --bench; the rest are names of parts.

@@ -74,19 +74,22 @@ pub async fn serve(
     let owntracks = Arc::new(args.owntracks.read()?);
     let service = Service { store, sink, owntracks };
     let (asked, measured, sink) = (service.store.clone(), service.clone(), service.sink.clone());
-    let mut probes = Probes::new(shutdown.clone())
-        .dependency("postgres", move || {
-            let store = asked.clone();
-            async move { store.ready().await.map_err(|error| error.to_string()) }
-        })
-        .gauges(move || {
-            measured.store.measure();
-            measured.sink.measure();
-        });
-    if service.sink.is_queue() {
-        probes =
-            probes.dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())));
-    }
+    let postgres = move || {
+        let store = asked.clone();
+        async move { store.ready().await.map_err(|error| error.to_string()) }
+    };
+    let probes = Probes::new(shutdown.clone()).gauges(move || {
+        measured.store.measure();
+        measured.sink.measure();
+    });
+    let probes = if service.sink.is_queue() {
+        // Locations are taken in while the database is away; whoever asks for answers gets 503 by itself.
+        probes
+            .dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())))
+            .optional_dependency("postgres", postgres)
+    } else {
+        probes.dependency("postgres", postgres)
+    };
     let token = shutdown.clone();
     let timeout = args.request_timeout;
     let workers = match args.http_workers {
@@ -103,7 +106,7 @@ pub async fn serve(
             .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
-            .configure(probes::routes(probes.clone()))
+            .configure(probes::routes(probes.clone(), &["", "/api"]))
             .configure(routes)
     })
     .workers(workers)

@@ -47,7 +47,7 @@ pub async fn serve(
             .wrap(from_fn(protect))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
-            .configure(probes::routes(probes.clone()))
+            .configure(probes::routes(probes.clone(), &[""]))
             .configure(routes)
     })
     // Files from memory: one thread serves tens of thousands a second.

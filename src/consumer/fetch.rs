@@ -7,18 +7,31 @@ use crate::store::Read;
 use crate::stream::{Backoff, Fetched, Reader, RecordAndOffset};
 use crate::wire;
 use chrono::{TimeDelta, Utc};
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How long the broker holds an answer back while there is nothing to read.
 const POLL: Duration = Duration::from_millis(500);
-/// What all partitions of a worker fetch at once, and what one of them does, bytes. Compressed; in memory it is several times
-/// as much.
-const FETCH_ALL: i32 = 4 << 20;
+/// The most and the least that is asked for at once, compressed bytes. Brokers send a whole batch even when it is larger.
 const FETCH_MOST: i32 = 1 << 20;
-const FETCH_LEAST: i32 = 64 << 10;
+const FETCH_LEAST: i32 = 16 << 10;
+
+/// How many bytes to ask for. What counts is how many records they turn out to be, since those take the memory: well-packed
+/// ones are a hundred times as large when they are unpacked.
+struct Appetite(i32);
+
+impl Appetite {
+    /// `more` is whether the partition has more than was got.
+    fn learn(&mut self, records: usize, more: bool, wanted: usize) {
+        if records > wanted {
+            self.0 = ((i64::from(self.0) * wanted as i64 / records as i64) as i32).max(FETCH_LEAST);
+        } else if more && records < wanted / 2 {
+            self.0 = (self.0 * 2).min(FETCH_MOST);
+        }
+    }
+}
 
 /// What was read in one go, and where it goes on.
 pub(super) struct Chunk {
@@ -32,9 +45,9 @@ pub(super) struct Chunk {
 pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, chunks: mpsc::Sender<Chunk>) {
     let mut reader = Reader::new(worker.cluster.clone(), partition);
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+    let mut appetite = Appetite(FETCH_LEAST * 4);
     loop {
-        let owned = worker.owned.load(Ordering::Relaxed).max(1) as i32;
-        let fetched = reader.fetch(offset, (FETCH_ALL / owned).clamp(FETCH_LEAST, FETCH_MOST), POLL).await;
+        let fetched = reader.fetch(offset, appetite.0, POLL).await;
         if fetched.is_ok() && !backoff.is_fresh() {
             tracing::info!(partition, "reading again");
             worker.status.update(partition, |progress| progress.error = None);
@@ -45,6 +58,7 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
                 worker.status.update(partition, |progress| progress.high_watermark = high_watermark);
                 let Some(last) = records.last() else { continue };
                 let next = last.offset + 1;
+                appetite.learn(records.len(), next < high_watermark, worker.share() / 4);
                 let (read, traces) = decode(records, worker.max_ahead);
                 Chunk { read, traces, next }
             }
@@ -110,7 +124,6 @@ fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Ve
     let read = records
         .into_iter()
         .map(|RecordAndOffset { mut record, offset }| {
-            let content_type = record.headers.remove(wire::CONTENT_TYPE);
             origin = wire::Origin::read(&record.headers, &origin);
             if let Some(trace) = &origin.trace_parent
                 && traces.len() < TRACES
@@ -118,6 +131,11 @@ fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Ve
             {
                 traces.push(trace.clone());
             }
+            // Nearly always one of two, and then not worth an allocation of its own.
+            let content_type = record.headers.remove(wire::CONTENT_TYPE).map(|given| {
+                let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
+                known.map_or(Cow::Owned(given), |known| Cow::Borrowed(known.as_bytes()))
+            });
             let location =
                 wire::decode(record.value.as_deref(), content_type.as_deref(), record.timestamp, now, max_ahead);
             Read {
@@ -174,6 +192,19 @@ fn nothing(first_offset: i64, last_offset: i64, reason: String) -> Read {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_appetite_follows_how_well_records_are_packed() {
+        let mut appetite = Appetite(FETCH_LEAST * 4);
+        appetite.learn(50_000, true, 5_000);
+        assert_eq!(appetite.0, FETCH_LEAST);
+        for _ in 0..20 {
+            appetite.learn(20, true, 5_000);
+        }
+        assert_eq!(appetite.0, FETCH_MOST);
+        appetite.learn(4_000, false, 5_000);
+        assert_eq!(appetite.0, FETCH_MOST);
+    }
 
     #[test]
     fn what_retention_has_removed_is_noted_and_skipped() {

@@ -90,7 +90,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         App::new()
             .app_data(web::Data::new(token.clone()))
             .wrap(from_fn(close_when_draining))
-            .configure(probes::routes(probes.clone()))
+            .configure(probes::routes(probes.clone(), &[""]))
     })
     .workers(1)
     .disable_signals()

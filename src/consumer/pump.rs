@@ -9,7 +9,7 @@ use crate::stream::{Backoff, Cluster};
 use chrono::TimeDelta;
 use metrics::{counter, histogram};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,21 @@ pub(super) struct Worker {
 
 /// How many dead letters of a transaction are told one by one.
 const TOLD: usize = 10;
+/// How many records a worker holds at the most, about: with all that belongs to them some 300 bytes each.
+const RECORDS: usize = 160_000;
+
+impl Worker {
+    /// How many records one partition may hold: as many as the others.
+    pub(super) fn share(&self) -> usize {
+        (RECORDS / self.owned.load(Ordering::Relaxed).max(1)).clamp(1_000, 20_000)
+    }
+
+    /// The most records in one transaction.
+    fn most(&self) -> usize {
+        (self.args.consume_batch as usize).min(self.share() / 2)
+    }
+}
+
 /// How often a single record is tried that the database refuses, before it is set aside.
 const TRIES: u32 = 5;
 
@@ -77,7 +92,7 @@ impl Pump {
         };
         let close = tokio::time::sleep(self.worker.args.wait());
         tokio::pin!(close);
-        while batch.read.len() < self.worker.args.consume_batch as usize {
+        while batch.read.len() < self.worker.most() {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
@@ -97,7 +112,7 @@ impl Pump {
     /// Stores a batch in one or more transactions; false when the pump is to stop.
     async fn store(&mut self, mut batch: Vec<Read>, end: i64) -> bool {
         let mut begin = 0;
-        let mut size = self.worker.args.consume_batch as usize;
+        let mut size = self.worker.most();
         let mut tries = 0;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
@@ -111,7 +126,7 @@ impl Pump {
                     }
                     begin = until;
                     tries = 0;
-                    size = self.worker.args.consume_batch as usize;
+                    size = self.worker.most();
                     if begin == batch.len() {
                         return true;
                     }

@@ -6,8 +6,8 @@
 
 use super::Coordinate;
 
-/// Rows from pole to pole; 2^21 of them are 9.5 m high.
-const ROWS: i64 = 1 << 21;
+/// Rows from pole to pole; 2^22 of them are 4.8 m high.
+const ROWS: i64 = 1 << 22;
 /// Columns of a row at the equator.
 const COLUMNS: i64 = 2 * ROWS;
 /// A row has a multiple of `COLUMNS / STEPS` columns, see [`columns`].
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn a_disc_takes_few_ranges() {
-        assert!(Extent::of(at(35.0, -106.5)).reach(10.0).len() <= 4);
-        assert!(Extent::of(at(35.0, -106.5)).reach(1_000.0).len() <= 212);
+        assert!(Extent::of(at(35.0, -106.5)).reach(10.0).len() <= 6);
+        assert!(Extent::of(at(35.0, -106.5)).reach(1_000.0).len() <= 422);
     }
 
     fn latitudes() -> impl Strategy<Value = f64> {

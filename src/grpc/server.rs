@@ -7,6 +7,7 @@ use super::persons::Persons;
 use crate::ingest::LocationSink;
 use crate::runtime::DRAIN_SECONDS;
 use crate::runtime::probes::Probes;
+use crate::runtime::shutdown::after_pause;
 use crate::store::Store;
 use crate::wire::DESCRIPTORS;
 use crate::wire::proto::connection_service_server::ConnectionServiceServer;
@@ -63,8 +64,13 @@ pub async fn serve(
     let max = args.grpc_max_message as usize;
     let timeout = Duration::from_secs(args.grpc_timeout);
     let locations = Locations { store: store.clone(), sink: sink.clone(), timeout, shutdown: shutdown.clone() };
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // With these, tools can show the details of errors.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
     let mut routes = Routes::builder();
     routes
         .add_service(health_service)
@@ -89,12 +95,12 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
         .tcp_keepalive(Some(Duration::from_secs(60)))
         .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(incoming, shutdown.cancelled());
+        .serve_with_incoming_shutdown(incoming, after_pause(&shutdown));
     // A client that keeps its connection open must not keep the process.
     let served = tokio::select! {
         served = served => served.map_err(anyhow::Error::from),
         () = async {
-            shutdown.cancelled().await;
+            after_pause(&shutdown).await;
             tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS)).await;
         } => Ok(()),
     };

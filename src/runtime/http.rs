@@ -1,6 +1,7 @@
 //! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
 
 use super::request;
+use super::shutdown::after_pause;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -63,13 +64,14 @@ pub fn bind(address: &ListenAddr, variable: &str, usual: u16) -> Result<TcpListe
     })
 }
 
-/// Runs a server until the token is cancelled; then no new connection is taken, and requests in flight are finished.
+/// Runs a server until the token is cancelled and the pause after it is over; then no new connection is taken, and requests in
+/// flight are finished.
 ///
 /// The server must have been built with `disable_signals()` and `shutdown_timeout(DRAIN_SECONDS)`.
 pub async fn run_until(server: Server, shutdown: CancellationToken) -> std::io::Result<()> {
     let handle = server.handle();
     let stop = tokio::spawn(async move {
-        shutdown.cancelled().await;
+        after_pause(&shutdown).await;
         handle.stop(true).await;
     });
     let done = server.await;

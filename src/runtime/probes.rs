@@ -22,6 +22,8 @@ type Gauges = Arc<dyn Fn() + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Probes {
     checks: Vec<(&'static str, Check)>,
+    /// Shown like the others, but the role is ready without them.
+    optional: Vec<&'static str>,
     gauges: Vec<Gauges>,
     draining: CancellationToken,
 }
@@ -39,6 +41,16 @@ impl Probes {
     {
         self.checks.push((name, Arc::new(move || check().boxed())));
         self
+    }
+
+    /// Adds a dependency without which a part of the role still works, so that it must stay reachable: it is asked and shown, and
+    /// does not decide.
+    pub fn optional_dependency<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.optional.push(name);
+        self.dependency(name, check)
     }
 
     /// Adds what is to be measured whenever somebody reads `/metrics`.
@@ -73,22 +85,24 @@ impl Probes {
             (*name, answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs()))))
         }))
         .await;
-        let ready = answers.iter().all(|(_, answer)| answer.is_ok());
+        let ready = answers.iter().all(|(name, answer)| answer.is_ok() || self.optional.contains(name));
         let said = |answer: Result<(), String>| answer.map_or_else(Value::String, |()| "ok".into());
         (ready, answers.into_iter().map(|(name, answer)| (name.to_owned(), said(answer))).collect())
     }
 }
 
-/// Adds the three paths to a server.
-pub fn routes(probes: Probes) -> impl FnOnce(&mut web::ServiceConfig) {
+/// Adds the three paths to a server, under each of these prefixes: `""` for the root, where probes look.
+pub fn routes(probes: Probes, prefixes: &'static [&'static str]) -> impl FnOnce(&mut web::ServiceConfig) {
     // From the start, so that nothing is counted before anybody looks.
     metrics::recorder();
     move |config| {
-        config
-            .app_data(web::Data::new(probes))
-            .route("/livez", web::get().to(livez))
-            .route("/readyz", web::get().to(readyz))
-            .route("/metrics", web::get().to(render));
+        config.app_data(web::Data::new(probes));
+        for prefix in prefixes {
+            config
+                .route(&format!("{prefix}/livez"), web::get().to(livez))
+                .route(&format!("{prefix}/readyz"), web::get().to(readyz))
+                .route(&format!("{prefix}/metrics"), web::get().to(render));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::{Error, NewLocation, Result};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub struct Read {
     pub last_offset: i64,
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
-    pub content_type: Option<Vec<u8>>,
+    pub content_type: Option<Cow<'static, [u8]>>,
     pub record_time: Option<DateTime<Utc>>,
     /// The location in it, or why there is none.
     pub location: Result<NewLocation, String>,

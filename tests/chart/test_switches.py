@@ -173,8 +173,8 @@ def test_kafka_is_reached_by_the_name_it_advertises():
 
 
 def test_pods_end_after_load_balancers_have_noticed_and_requests_are_done(default):
-    pod = default.one("Deployment", "udaconnect-api")["spec"]["template"]["spec"]
-    assert pod["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+    for role in ROLES:
+        assert variables(container(default, role))["SHUTDOWN_PAUSE"] == "5"
     assert default.one("Deployment", "udaconnect-api")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 

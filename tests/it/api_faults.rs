@@ -11,7 +11,9 @@ async fn without_the_database_the_api_says_so_and_comes_back_by_itself() {
         Server::with(&[("DATABASE_URL", &database.url_at(proxy.port)), ("DATABASE_CONNECT_TIMEOUT", "2")]).await;
     let person = server.person().await;
     let location = json!({"person_id": person, "latitude": 35, "longitude": -106.5});
-    assert_eq!(server.get("/readyz").await, (200, json!({"status": "ready", "checks": {"postgres": "ok"}})));
+    for path in ["/readyz", "/api/readyz"] {
+        assert_eq!(server.get(path).await, (200, json!({"status": "ready", "checks": {"postgres": "ok"}})));
+    }
 
     proxy.cut();
     let response = server.http.get(server.url(&format!("/api/persons/{person}"))).send().await.unwrap();

@@ -190,7 +190,12 @@ async fn the_server_describes_itself_and_its_health() {
         panic!("no list of services")
     };
     let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
-    for name in ["udaconnect.v1.LocationService", "udaconnect.v1.PersonService", "udaconnect.v1.ConnectionService"] {
+    for name in [
+        "udaconnect.v1.LocationService",
+        "udaconnect.v1.PersonService",
+        "udaconnect.v1.ConnectionService",
+        "grpc.health.v1.Health",
+    ] {
         assert!(names.iter().any(|known| known == name), "{names:?}");
     }
     let symbol = ask(MessageRequest::FileContainingSymbol("udaconnect.v1.NewLocation".to_owned())).await;

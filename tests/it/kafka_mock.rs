@@ -1,7 +1,8 @@
 //! Through Kafka, against librdkafka's mock cluster: brokers that fail on demand.
 
 use crate::support::{
-    Database, Phone, Produced, Server, TOPIC, Worker, eventually, kafka_variables, location, produce, serve_grpc,
+    Database, Phone, Produced, Server, TOPIC, Worker, eventually, kafka_variables, location, produce, serve_api,
+    serve_grpc,
 };
 use rdkafka::bindings::rd_kafka_resp_err_t as Fault;
 use rdkafka::mocking::MockCluster;
@@ -364,14 +365,23 @@ async fn ingest_goes_on_while_the_database_is_away() {
     assert!(phone.send(vec![location(person, 1)]).await);
     phone.acknowledged(1).await.unwrap();
     stored(&database, 1).await;
+    let api = serve_api(&variables).await;
     proxy.cut();
     eventually("the worker to notice", || async { (worker.ready().await.0 == 503).then_some(()) }).await;
     for number in 2..=100 {
         assert!(phone.send(vec![location(person, number)]).await);
         phone.acknowledged(number as u64).await.unwrap();
     }
+    // REST takes locations, too, and so stays ready, while it says what is away.
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let posted = http.post(format!("{}/api/locations", api.1)).json(&point(person, 500)).send().await.unwrap();
+    assert_eq!(posted.status(), 202);
+    let ready = http.get(format!("{}/readyz", api.1)).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let ready: Value = ready.json().await.unwrap();
+    assert!(ready["checks"]["kafka"] == "ok" && ready["checks"]["postgres"] != "ok", "{ready}");
     assert_eq!(database.number("SELECT count(*) FROM location").await, 1);
     proxy.mend();
-    stored(&database, 100).await;
+    stored(&database, 101).await;
     eventually("the worker to be ready", || async { (worker.ready().await.0 == 200).then_some(()) }).await;
 }

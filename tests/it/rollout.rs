@@ -9,6 +9,8 @@ use std::time::Duration;
 /// How many processes there are, and how often each is replaced.
 const PROCESSES: usize = 2;
 const ROUNDS: usize = 2;
+/// Long enough for every client to ask once more, on a busy machine too, and to be told to go elsewhere.
+const PAUSE: (&str, &str) = ("SHUTDOWN_PAUSE", "3");
 
 fn port_of(address: &str) -> u16 {
     address.rsplit_once(':').unwrap().1.parse().unwrap()
@@ -16,14 +18,14 @@ fn port_of(address: &str) -> u16 {
 
 async fn serve_api(database: &Database) -> (Program, u16) {
     let url = database.url();
-    let program = Program::start(&["serve-api"], &[("DATABASE_URL", &url), ("LISTEN_ADDR", "127.0.0.1:0")]);
+    let program = Program::start(&["serve-api"], &[("DATABASE_URL", &url), ("LISTEN_ADDR", "127.0.0.1:0"), PAUSE]);
     let port = port_of(&program.logged("serving the API", "address").await);
     ready(port).await;
     (program, port)
 }
 
 async fn grpc(database: &Database) -> (Program, u16) {
-    let (program, url) = serve_grpc(&[("DATABASE_URL", database.url())]).await;
+    let (program, url) = serve_grpc(&[("DATABASE_URL", database.url()), (PAUSE.0, PAUSE.1.to_owned())]).await;
     let port = port_of(&url);
     ready(port).await;
     (program, port)

@@ -121,7 +121,7 @@ test('a day on the map: a way, encounters to tap, and who is near as the time go
   await expect(slider).toHaveAttribute('aria-valuetext', /^(17:59|18:00)$/);
 
   const list = page.getByRole('region', { name: 'Encounters of the day' });
-  const first = list.getByRole('listitem').first();
+  const first = list.locator('.day-met').first();
   await first.getByRole('button').click();
   const who = await first.locator('.row-name').innerText();
   await expect(page.locator('.player-company')).toContainText(who);

@@ -64,6 +64,20 @@ pub async fn serve_grpc(variables: &[(&'static str, String)]) -> (Program, Strin
     (program, url)
 }
 
+/// A `serve-api` on a port that the system chose, and its URL; ready.
+pub async fn serve_api(variables: &[(&'static str, String)]) -> (Program, String) {
+    let mut all = vec![("LISTEN_ADDR", "127.0.0.1:0")];
+    all.extend(variables.iter().map(|(name, value)| (*name, value.as_str())));
+    let program = Program::start(&["serve-api"], &all);
+    let url = format!("http://{}", program.logged("serving the API", "address").await);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    eventually("the API to be ready", || async {
+        (client.get(format!("{url}/readyz")).send().await.unwrap().status() == 200).then_some(())
+    })
+    .await;
+    (program, url)
+}
+
 /// A record as another program writes it.
 pub struct Produced {
     pub key: Option<Vec<u8>>,

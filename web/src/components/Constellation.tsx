@@ -13,6 +13,8 @@ interface Star {
   x: number;
   y: number;
   r: number;
+  /** Whether its name goes above it, so that the line to the middle does not cross it. */
+  above: boolean;
   /** Time together, from the shortest shown (0) to the longest (1). */
   share: number;
 }
@@ -35,6 +37,7 @@ export function constellation(connections: readonly Connection[]): Star[] {
       x: CENTRE.x + Math.cos(angle) * 164 * away,
       y: CENTRE.y + Math.sin(angle) * 116 * away,
       r: 16 + 9 * share,
+      above: Math.sin(angle) < -0.45,
       share,
     };
   });
@@ -77,7 +80,7 @@ export function Constellation({
       <text className="sun-text" x={CENTRE.x} y={CENTRE.y} dy="0.35em">
         {initials(person)}
       </text>
-      {stars.map(({ connection, x, y, r }) => (
+      {stars.map(({ connection, x, y, r, above }) => (
         <g
           key={connection.person.id}
           className={`star hue-${hue(connection.person.id)}`}
@@ -87,7 +90,7 @@ export function Constellation({
           <text x={x} y={y} dy="0.35em">
             {initials(connection.person)}
           </text>
-          <text className="star-name" x={x} y={y + r + 14}>
+          <text className="star-name" x={x} y={above ? y - r - 7 : y + r + 14}>
             {connection.person.first_name}
           </text>
         </g>

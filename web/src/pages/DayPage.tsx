@@ -212,8 +212,11 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
       </section>
       <section className="card day-list" aria-labelledby="day-list-title">
         <h2 id="day-list-title">{text.day.list}</h2>
-        {met.length > 0 && <p className="aside">{text.day.listHelp(people.length)}</p>}
-        {met.length > 0 ? (
+        {people.length > 0 && <p className="aside">{text.day.listHelp(people.length)}</p>}
+        {pending ? (
+          // All at once: rows that come in between would move away under a finger.
+          <Unanswered question={connections} skeleton={<SkeletonRows rows={6} className="row" />} />
+        ) : met.length > 0 ? (
           <ul>
             {met.map((one) => (
               <MetRow
@@ -228,8 +231,6 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
               />
             ))}
           </ul>
-        ) : pending ? (
-          <Unanswered question={connections} skeleton={<SkeletonRows rows={6} className="row" />} />
         ) : (
           <p>{text.day.alone}</p>
         )}
@@ -295,12 +296,12 @@ export function DayPage() {
               change({ range: next });
             }}
           />
-          <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
           {person.data && day !== undefined ? (
             <DayView key={`${id} ${day} ${choices.zone}`} person={person.data} day={day} choices={choices} />
           ) : (
             <Unanswered question={waiting} skeleton={<DaySkeleton />} />
           )}
+          <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
         </>
       )}
       <ZoneNote at={day !== undefined ? dayStart(day, choices.zone) : NOW} />
