@@ -117,11 +117,10 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool) -> anyhow::Result<()> {
     for id in ids {
         one(store.dead_letter(id).await?).await?;
     }
-    let mut after = 0;
-    while all {
+    let mut next = all.then_some(0);
+    while let Some(after) = next {
         let letters = store.dead_letters(after, PAGE).await?;
-        let Some(last) = letters.last() else { break };
-        after = last.id;
+        next = letters.last().map(|letter| letter.id);
         for letter in letters {
             one(letter).await?;
         }

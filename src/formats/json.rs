@@ -5,7 +5,7 @@ use super::owntracks::{self, Message};
 use super::value::{self, is_absent, shown};
 use super::{Bad, Broken, Fix, Item, MAX_OBJECT, Options, Sink, Skip, Who};
 use chrono::{DateTime, Utc};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::Read;
@@ -179,7 +179,7 @@ impl<'de> DeserializeSeed<'de> for Element<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let line = self.0.line();
-        Ok((Value::deserialize(deserializer).map_err(D::Error::custom)?, line))
+        Ok((Value::deserialize(deserializer)?, line))
     }
 }
 

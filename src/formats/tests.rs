@@ -252,9 +252,9 @@ fn broken_files() {
         String::from_utf8(strava.clone()).unwrap().replacen("</ele>\n    <time>2026-06-02T15:30:01Z", "</elf>", 1);
     has(broken(crossed.as_bytes(), 1), &["line 15", "XML"]);
     let geojson = sample("track.geojson");
-    has(broken(&geojson[..700], 3), &["cut off", "line 10"]);
+    has(broken(&geojson[..700], 3), &["cut off", "line 12"]);
     let text = String::from_utf8(geojson.clone()).unwrap().replace("\"a walk\",\n", "a walk\n");
-    has(broken(text.as_bytes(), 0), &["line 8", "valid JSON"]);
+    has(broken(text.as_bytes(), 1), &["line 8", "valid JSON"]);
     let both = [strava.as_slice(), &strava].concat();
     has(broken(&both, 3), &["after its last element"]);
 }
@@ -277,6 +277,11 @@ fn packed_input_and_what_is_wrong_with_it() {
     let middle = damaged.len() / 2;
     damaged[middle..middle + 20].fill(0x55);
     assert!(read_all(&damaged, &somebody()).broken.unwrap().message.contains("gzip"));
+    let mut inside = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    inside.write_all(&sample("track.geojson")).unwrap();
+    let inside = inside.finish().unwrap();
+    let all = read_all(&inside[..inside.len() - 100], &somebody());
+    assert!(all.broken.unwrap().message.contains("gzip data are cut off"), "in the middle of a feature");
     // Members one after the other are one text.
     let mut more = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     more.write_all(b"1,101,1780009999\n").unwrap();
