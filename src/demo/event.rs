@@ -60,11 +60,13 @@ impl Event {
         let second = Random::of([3, u64::from(person), 0]).below(60);
         let begin = opening(day) + TimeDelta::seconds(i64::from(stay * MINUTES_AT_A_BOOTH) * 60 + second as i64);
         (0..MINUTES_AT_A_BOOTH).map(move |minute| {
-            let metres = [north + random.normal() * NOISE, east + random.normal() * NOISE];
+            // North first: another order would be another event.
+            let (north, east) = (north + random.normal() * NOISE, east + random.normal() * NOISE);
+            let (latitude, longitude) = place(east, north);
             LocationInput {
                 person_id: id,
-                latitude: degrees(CORNER.0 + metres[0] * PER_METRE.0),
-                longitude: degrees(CORNER.1 + metres[1] * PER_METRE.1),
+                latitude,
+                longitude,
                 creation_time: Some(begin + TimeDelta::minutes(i64::from(minute))),
                 accuracy_m: Some((20.0 + random.unit() * 60.0).round() / 10.0),
             }
