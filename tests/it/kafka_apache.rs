@@ -113,7 +113,10 @@ async fn kcat_writes_what_we_store_and_reads_what_we_write() {
         let [partition, key, headers, size] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         assert_eq!(partition.parse(), Ok(partition_of(key.as_bytes(), 4)), "{line}");
         if key.parse::<i64>().unwrap() > 50 {
-            assert_eq!(headers, "content-type=application/x-protobuf", "{line}");
+            // Beside it the id of the request that brought the location, by which logs tell its way.
+            let headers: Vec<&str> = headers.split(',').collect();
+            assert!(headers.contains(&"content-type=application/x-protobuf"), "{line}");
+            assert!(headers.iter().any(|header| header.starts_with("x-request-id=")), "{line}");
             assert!((20..60).contains(&size.parse::<i32>().unwrap()), "{line}");
             ours += 1;
         }
