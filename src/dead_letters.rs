@@ -117,14 +117,14 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool) -> anyhow::Result<()> {
     for id in ids {
         one(store.dead_letter(id).await?).await?;
     }
-    let mut after = 0;
-    while all {
-        let letters = store.dead_letters(after, PAGE).await?;
-        let Some(last) = letters.last() else { break };
-        after = last.id;
-        for letter in letters {
+    // What is refused keeps its id, so each comes once.
+    let mut page = if all { store.dead_letters(0, PAGE).await? } else { Vec::new() };
+    while let Some(last) = page.last() {
+        let after = last.id;
+        for letter in page {
             one(letter).await?;
         }
+        page = store.dead_letters(after, PAGE).await?;
     }
     print(|out| writeln!(out, "{stored} stored, {refused} still cannot be"))?;
     if refused > 0 {
