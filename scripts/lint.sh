@@ -38,7 +38,7 @@ if [ -f web/package.json ]; then
 fi
 
 if have shellcheck; then
-  run shellcheck -x scripts/*.sh .ci/run
+  run shellcheck -x scripts/*.sh scripts/*/*.sh .ci/run
 else
   warn "SKIPPED: shellcheck (not installed)"
 fi

@@ -106,6 +106,13 @@ kafka() {
   check "tests against Apache Kafka" cargo test --locked --test it -- --ignored kafka
 }
 
+# After the Rust tests, which have built the program that the chart's are tried on, and after Kafka's jars are here.
+chart() {
+  local program
+  program=$(target_dir)/debug/udaconnect
+  UDACONNECT=$program check "Helm chart" scripts/chart-test.sh
+}
+
 web() {
   if [ ! -f web/package.json ]; then return 0; fi
   check "web: component tests" scripts/web.sh test
@@ -132,6 +139,7 @@ fi
 # With arguments the caller wants some Rust tests only.
 if [ $# = 0 ]; then
   kafka
+  chart
   web
 fi
 

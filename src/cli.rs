@@ -14,6 +14,11 @@ pub struct Cli {
     role: Role,
     #[command(flatten)]
     log: telemetry::LogArgs,
+    #[command(flatten)]
+    end: shutdown::ShutdownArgs,
+    #[cfg(feature = "otlp")]
+    #[command(flatten)]
+    trace: crate::runtime::trace::TraceArgs,
     /// Check the command line and the environment, print what the role would run with, and exit; needs no server
     #[arg(long, global = true)]
     check_config: bool,
@@ -53,6 +58,7 @@ impl Cli {
     /// What the process was started with; ends it when that is wrong, with status 2, or when only help was asked for.
     pub fn read() -> Self {
         let matches = Self::command().get_matches();
+        #[allow(unused_mut, unused_variables)] // in a build without roles
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         cli.matches = matches;
         cli
@@ -61,28 +67,54 @@ impl Cli {
     /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do;
     /// 3: part of the work could not be done ([`Incomplete`]).
     pub fn run(self) -> ExitCode {
-        if let Err(error) = telemetry::init(&self.log) {
-            eprintln!("error: {error}");
-            return ExitCode::from(2);
-        }
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let traces = {
+            let _within = runtime.enter();
+            self.telemetry()
+        };
+        let traces = match traces {
+            Ok(traces) => traces,
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+        };
         if self.check_config {
             return self.check();
         }
-        let ended =
-            tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
-                |runtime| {
-                    let ended = runtime.block_on(self.role.run());
-                    // Whatever still runs on a blocking thread must not hold the process.
-                    runtime.shutdown_background();
-                    ended
-                },
-            );
+        let ended = runtime.block_on(self.role.run(&self.end));
+        // While there is still a runtime to send what is left.
+        drop(traces);
+        // Whatever still runs on a blocking thread must not hold the process.
+        runtime.shutdown_background();
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
                 if error.is::<Incomplete>() { ExitCode::from(3) } else { ExitCode::FAILURE }
             }
+        }
+    }
+
+    /// Starts log lines and, where asked for, traces; these end with the value that is returned.
+    fn telemetry(&self) -> Result<Option<Box<dyn std::any::Any>>, String> {
+        #[cfg(feature = "otlp")]
+        {
+            let role = self.matches.subcommand_name().unwrap_or_default();
+            let (layers, traces) = crate::runtime::trace::layer(&self.trace, role)?.unzip();
+            telemetry::init(&self.log, layers.into_iter().collect())?;
+            Ok(traces.map(|traces| Box::new(traces) as _))
+        }
+        #[cfg(not(feature = "otlp"))]
+        {
+            telemetry::init(&self.log, Vec::new())?;
+            Ok(None)
         }
     }
 
@@ -106,9 +138,9 @@ impl Cli {
 }
 
 impl Role {
-    async fn run(self) -> anyhow::Result<()> {
+    async fn run(self, end: &shutdown::ShutdownArgs) -> anyhow::Result<()> {
         #[allow(unused_variables)] // in a build without roles
-        let shutdown = shutdown::on_signal()?;
+        let shutdown = shutdown::on_signal(end)?;
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,

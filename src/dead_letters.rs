@@ -117,14 +117,13 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool) -> anyhow::Result<()> {
     for id in ids {
         one(store.dead_letter(id).await?).await?;
     }
-    // What is refused keeps its id, so each comes once.
-    let mut page = if all { store.dead_letters(0, PAGE).await? } else { Vec::new() };
-    while let Some(last) = page.last() {
-        let after = last.id;
-        for letter in page {
+    let mut next = all.then_some(0);
+    while let Some(after) = next {
+        let letters = store.dead_letters(after, PAGE).await?;
+        next = letters.last().map(|letter| letter.id);
+        for letter in letters {
             one(letter).await?;
         }
-        page = store.dead_letters(after, PAGE).await?;
     }
     print(|out| writeln!(out, "{stored} stored, {refused} still cannot be"))?;
     if refused > 0 {

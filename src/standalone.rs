@@ -5,7 +5,7 @@ use crate::app::{self, AppArgs};
 use crate::consumer::{ConsumeArgs, Status, consume};
 use crate::grpc::{self, GrpcArgs};
 use crate::ingest::{IngestArgs, LocationSink};
-use crate::runtime::{ListenAddr, bind};
+use crate::runtime::{ListenAddr, bind, ports};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -40,9 +40,9 @@ pub struct Args {
 
 /// Runs until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let api_listener = bind(&args.api_listen_addr, "API_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
-    let grpc_listener = bind(&args.grpc_listen_addr, "GRPC_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
-    let app_listener = bind(&args.app_listen_addr, "APP_LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let api_listener = bind(&args.api_listen_addr, "API_LISTEN_ADDR", ports::API).map_err(anyhow::Error::msg)?;
+    let grpc_listener = bind(&args.grpc_listen_addr, "GRPC_LISTEN_ADDR", ports::GRPC).map_err(anyhow::Error::msg)?;
+    let app_listener = bind(&args.app_listen_addr, "APP_LISTEN_ADDR", ports::APP).map_err(anyhow::Error::msg)?;
     let api_port = api_listener.local_addr()?.port();
     let store = Store::new(&args.database, "standalone")?;
     store.check_at_start().await?;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use udaconnect::domain::{LocationInput, NewLocation};
 use udaconnect::stream::{KafkaArgs, Producer, ProducerArgs};
+use udaconnect::wire::Origin;
 use udaconnect::wire::proto;
 use udaconnect::wire::proto::location_service_client::LocationServiceClient;
 use udaconnect::wire::to_timestamp;
@@ -98,7 +99,7 @@ async fn fill(topic: &str, locations: impl Iterator<Item = NewLocation>) -> anyh
     while locations.peek().is_some() {
         let batch: Vec<NewLocation> = locations.by_ref().take(5_000).collect();
         let space = producer.reserve(batch.len()).await?;
-        deliveries.push_back(Producer::send(space, batch));
+        deliveries.push_back(Producer::send(space, &Origin::default(), batch));
         if deliveries.len() > 30
             && let Some(first) = deliveries.pop_front()
         {

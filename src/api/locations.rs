@@ -5,7 +5,7 @@ use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
 use super::server::{Service, link};
-use super::{Answer, cursor};
+use super::{Answer, cursor, origin};
 use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
 use crate::ingest::{MAX_REQUEST, Outcome};
 use crate::store::LocationPosition;
@@ -46,7 +46,7 @@ const MAX_PAGE: usize = 10_000;
 pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
     let body = extract::json(&request, payload, MAX_BODY).await?;
     let new = checked(body, "body", &service).map_err(Error::Invalid)?;
-    let recorded = match service.sink.record(vec![new.clone()]).await? {
+    let recorded = match service.sink.on_behalf_of(origin()).record(vec![new.clone()]).await? {
         Outcome::Recorded(recorded) => recorded,
         Outcome::Queued(receipts) => return Ok(super::receipts::queued(&receipts)),
     };
@@ -109,7 +109,7 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
     let checked: Vec<Result<NewLocation, Vec<FieldError>>> =
         items.into_iter().map(|item| item.and_then(|value| checked(value, "item", &service))).collect();
     let good: Vec<NewLocation> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
-    let recorded = match service.sink.record(good).await? {
+    let recorded = match service.sink.on_behalf_of(origin()).record(good).await? {
         Outcome::Recorded(recorded) => recorded,
         Outcome::Queued(receipts) => return Ok(super::receipts::queued_batch(checked, receipts)),
     };

@@ -18,7 +18,7 @@ pub use server::{ApiArgs, serve};
 
 use crate::domain::Error;
 use crate::ingest::{IngestArgs, LocationSink};
-use crate::runtime::{ListenAddr, bind};
+use crate::runtime::{ListenAddr, bind, ports, request, trace};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -38,13 +38,18 @@ pub struct Args {
 
 /// Runs the role until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::API).map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "serve-api")?;
     store.check_at_start().await?;
     let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
     serve(listener, args.api, store, sink, shutdown).await?;
     drain.drained().await;
     Ok(())
+}
+
+/// The request that this task works for.
+fn origin() -> crate::wire::Origin {
+    crate::wire::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
 }
 
 /// What a handler returns.

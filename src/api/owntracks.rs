@@ -1,10 +1,10 @@
 //! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
 
-use super::Answer;
 use super::extract::{self, Query, shown};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
 use super::server::Service;
+use super::{Answer, origin};
 use crate::domain::{Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded};
 use crate::formats::owntracks::{self, Message, Report};
 use crate::ingest::Outcome;
@@ -135,7 +135,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
         return Err(error.into());
     }
     let person = person(&service, &user, &device).await?;
-    let unknown = match service.sink.record(vec![location(person)?]).await? {
+    let unknown = match service.sink.on_behalf_of(origin()).record(vec![location(person)?]).await? {
         Outcome::Recorded(recorded) => recorded.contains(&Recorded::UnknownPerson),
         // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.
         Outcome::Queued(_) => false,

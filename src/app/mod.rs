@@ -8,11 +8,8 @@ mod settings;
 pub use server::serve;
 pub use settings::AppArgs;
 
-use crate::runtime::{ListenAddr, bind};
+use crate::runtime::{ListenAddr, bind, ports};
 use tokio_util::sync::CancellationToken;
-
-/// The port on which the API is looked for, on the host of the page, when no address is given.
-const API_PORT: u16 = 30_001;
 
 /// Serve the web app
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +23,7 @@ pub struct Args {
 
 /// Runs the role until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
-    serve(listener, args.app, API_PORT, shutdown).await?;
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::APP).map_err(anyhow::Error::msg)?;
+    serve(listener, args.app, ports::API, shutdown).await?;
     Ok(())
 }

@@ -36,6 +36,8 @@ impl Appetite {
 /// What was read in one go, and where it goes on.
 pub(super) struct Chunk {
     pub(super) read: Vec<Read>,
+    /// The traces that these belong to, each once, up to [`TRACES`].
+    pub(super) traces: Vec<Arc<str>>,
     pub(super) next: i64,
 }
 
@@ -57,7 +59,8 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
                 let Some(last) = records.last() else { continue };
                 let next = last.offset + 1;
                 appetite.learn(records.len(), next < high_watermark, worker.share() / 4);
-                Chunk { read: decode(records, worker.max_ahead), next }
+                let (read, traces) = decode(records, worker.max_ahead);
+                Chunk { read, traces, next }
             }
             Ok(Fetched::Unreadable { next, reason }) => {
                 tracing::error!(
@@ -68,7 +71,7 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
                     "records cannot be read by this program"
                 );
                 let reason = format!("the batch that holds it cannot be read ({reason}); it is still in Kafka");
-                Chunk { read: vec![nothing(offset, next - 1, reason)], next }
+                Chunk { read: vec![nothing(offset, next - 1, reason)], traces: Vec::new(), next }
             }
             Ok(Fetched::OutOfRange { earliest, latest }) => {
                 match reset(worker.args.offset_reset, offset, earliest, latest) {
@@ -111,11 +114,23 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
     }
 }
 
-fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> Vec<Read> {
+/// As many links as a span may usefully have.
+pub(super) const TRACES: usize = 32;
+
+fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Vec<Arc<str>>) {
     let now = Utc::now();
-    records
+    let mut origin = wire::Origin::default();
+    let mut traces = Vec::new();
+    let read = records
         .into_iter()
         .map(|RecordAndOffset { mut record, offset }| {
+            origin = wire::Origin::read(&record.headers, &origin);
+            if let Some(trace) = &origin.trace_parent
+                && traces.len() < TRACES
+                && !traces.contains(trace)
+            {
+                traces.push(trace.clone());
+            }
             // Nearly always one of two, and then not worth an allocation of its own.
             let content_type = record.headers.remove(wire::CONTENT_TYPE).map(|given| {
                 let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
@@ -131,9 +146,11 @@ fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> Vec<Read> {
                 content_type,
                 record_time: Some(record.timestamp),
                 location: location.map_err(|error: Error| error.to_string()),
+                request_id: origin.request_id.clone(),
             }
         })
-        .collect()
+        .collect();
+    (read, traces)
 }
 
 /// Where to go on when there is nothing at `offset`.
@@ -155,7 +172,7 @@ fn reset(policy: OffsetReset, offset: i64, earliest: i64, latest: i64) -> Result
         };
         nothing(offset, next - 1, reason.to_owned())
     });
-    Ok(Chunk { read: missing.into_iter().collect(), next })
+    Ok(Chunk { read: missing.into_iter().collect(), traces: Vec::new(), next })
 }
 
 /// A range of offsets of which there is nothing to keep but the reason.
@@ -168,6 +185,7 @@ fn nothing(first_offset: i64, last_offset: i64, reason: String) -> Read {
         content_type: None,
         record_time: None,
         location: Err(reason),
+        request_id: None,
     }
 }
 

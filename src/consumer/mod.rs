@@ -10,7 +10,7 @@ pub use status::Status;
 
 use crate::ingest::ClockArgs;
 use crate::runtime::probes::{self, Probes};
-use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, run_until};
+use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, ports, run_until};
 use crate::store::{DatabaseArgs, Store};
 use crate::stream::KafkaArgs;
 use actix_web::middleware::from_fn;
@@ -72,7 +72,7 @@ impl ConsumeArgs {
 
 /// Runs the role until the token is cancelled and what is being stored is stored.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::CONSUMER).map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "consume")?;
     store.check_at_start().await?;
     let status = Status::default();

@@ -1,18 +1,19 @@
 //! The second half of a pump: batches by size or deadline, and commits until it has worked.
 
-use super::fetch::{self, Chunk};
+use super::fetch::{self, Chunk, TRACES};
 use super::{ConsumeArgs, Status};
 use crate::domain::Error;
-use crate::store::{Advance, Committed, Owned, Read, Store};
+use crate::runtime::trace;
+use crate::store::{Advance, Committed, Owned, Read, SetAside, Store};
 use crate::stream::{Backoff, Cluster};
 use chrono::TimeDelta;
 use metrics::{counter, histogram};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// What the pumps of a worker share.
 pub(super) struct Worker {
@@ -28,6 +29,8 @@ pub(super) struct Worker {
     pub(super) owned: AtomicUsize,
 }
 
+/// How many dead letters of a transaction are told one by one.
+const TOLD: usize = 10;
 /// How many records a worker holds at the most, about: with all that belongs to them some 300 bytes each.
 const RECORDS: usize = 160_000;
 
@@ -52,8 +55,18 @@ pub(super) async fn run(worker: Arc<Worker>, owned: Owned, stop: CancellationTok
     let (send, mut chunks) = mpsc::channel(1);
     let fetching = tokio::spawn(fetch::run(worker.clone(), owned.partition, owned.next_offset, send));
     let mut pump = Pump { worker, partition: owned.partition, offset: owned.next_offset, stop };
-    while let Some((batch, next)) = pump.batch(&mut chunks).await {
-        if !pump.store(batch, next).await {
+    while let Some(batch) = pump.batch(&mut chunks).await {
+        let span = tracing::info_span!(
+            "store",
+            otel.name = "store batch",
+            otel.kind = "consumer",
+            partition = pump.partition,
+            records = batch.read.len()
+        );
+        for trace_parent in &batch.traces {
+            trace::link(&span, trace_parent);
+        }
+        if !pump.store(batch.read, batch.next).instrument(span).await {
             break;
         }
     }
@@ -70,35 +83,34 @@ struct Pump {
 }
 
 impl Pump {
-    /// What is to be stored next and the offset after it; `None` when the pump is to stop.
-    async fn batch(&self, chunks: &mut mpsc::Receiver<Chunk>) -> Option<(VecDeque<Read>, i64)> {
-        let first = tokio::select! {
+    /// What is to be stored next; `None` when the pump is to stop.
+    async fn batch(&self, chunks: &mut mpsc::Receiver<Chunk>) -> Option<Chunk> {
+        let mut batch = tokio::select! {
             biased;
             () = self.stop.cancelled() => return None,
             chunk = chunks.recv() => chunk?,
         };
-        let mut batch = VecDeque::from(first.read);
-        let mut next = first.next;
         let close = tokio::time::sleep(self.worker.args.wait());
         tokio::pin!(close);
-        while batch.len() < self.worker.most() {
+        while batch.read.len() < self.worker.most() {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
                 chunk = chunks.recv() => {
                     let chunk = chunk?;
-                    batch.extend(chunk.read);
-                    next = chunk.next;
+                    batch.read.extend(chunk.read);
+                    batch.next = chunk.next;
+                    let room = TRACES.saturating_sub(batch.traces.len());
+                    batch.traces.extend(chunk.traces.into_iter().take(room));
                 }
                 () = &mut close => break,
             }
         }
-        Some((batch, next))
+        Some(batch)
     }
 
     /// Stores a batch in one or more transactions; false when the pump is to stop.
-    async fn store(&mut self, batch: VecDeque<Read>, end: i64) -> bool {
-        let mut batch = Vec::from(batch);
+    async fn store(&mut self, mut batch: Vec<Read>, end: i64) -> bool {
         let mut begin = 0;
         let mut size = self.worker.most();
         let mut tries = 0;
@@ -178,14 +190,15 @@ impl Pump {
             to,
         };
         let committed = self.worker.store.advance(advance, read).await?;
-        if let Committed::Done { stored, duplicates, dead } = committed {
+        if let Committed::Done { stored, duplicates, dead } = &committed {
             self.offset = to;
             histogram!("udaconnect_consume_commit_seconds").record(began.elapsed());
             histogram!("udaconnect_consume_batch_locations").record(read.len() as f64);
             counter!("udaconnect_consumed_total").increment(read.len() as u64);
-            counter!("udaconnect_consume_stored_total").increment(stored as u64);
-            counter!("udaconnect_consume_duplicates_total").increment(duplicates as u64);
-            counter!("udaconnect_consume_dead_letters_total").increment(dead as u64);
+            counter!("udaconnect_consume_stored_total").increment(*stored as u64);
+            counter!("udaconnect_consume_duplicates_total").increment(*duplicates as u64);
+            counter!("udaconnect_consume_dead_letters_total").increment(dead.len() as u64);
+            self.tell(dead, read);
             let time = read.last().and_then(|read| read.record_time);
             self.worker.status.update(self.partition, |progress| {
                 progress.next_offset = to;
@@ -193,5 +206,23 @@ impl Pump {
             });
         }
         Ok(committed)
+    }
+
+    /// Says what was set aside, and which request had brought it. Not all of a flood: each is in the database, with its reason.
+    fn tell(&self, dead: &[SetAside], read: &[Read]) {
+        for dead in dead.iter().take(TOLD) {
+            let read = &read[dead.position];
+            let request_id = read.request_id.as_deref();
+            tracing::warn!(
+                partition = self.partition,
+                offset = read.first_offset,
+                request_id,
+                reason = dead.reason,
+                "a record is set aside"
+            );
+        }
+        if let more @ 1.. = dead.len().saturating_sub(TOLD) {
+            tracing::warn!(partition = self.partition, more, "more records are set aside");
+        }
     }
 }

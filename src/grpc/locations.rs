@@ -2,6 +2,7 @@ use super::status::{self, page_size, range, within, within_time, wrong_token};
 use super::stream;
 use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
 use crate::ingest::{LocationSink, Outcome};
+use crate::runtime::{request, trace};
 use crate::store::{LocationPosition, Store};
 use crate::wire;
 use crate::wire::proto::location_service_server::LocationService;
@@ -38,7 +39,9 @@ impl LocationService for Locations {
         let message = message.ok_or_else(|| status::of(Error::invalid("location", "is required")))?;
         let location = checked(&message, &self.sink).map_err(|errors| status::of(within("location", errors)))?;
         let person = location.person_id();
-        let recorded = within_time(self.timeout, self.sink.record(vec![location])).await.map_err(status::of)?;
+        let recorded = within_time(self.timeout, self.sink.on_behalf_of(origin()).record(vec![location]))
+            .await
+            .map_err(status::of)?;
         let answer = match recorded {
             Outcome::Queued(receipts) => receipts.first().map(|receipt| Answer::Receipt(receipt.to_string())),
             Outcome::Recorded(recorded) => match recorded.first() {
@@ -59,7 +62,12 @@ impl LocationService for Locations {
         request: Request<Streaming<StreamLocationsRequest>>,
     ) -> Result<Response<Self::StreamLocationsStream>, Status> {
         let deadline = stream::deadline(request.metadata());
-        Ok(Response::new(stream::run(request.into_inner(), self.sink.clone(), deadline, self.shutdown.clone())))
+        Ok(Response::new(stream::run(
+            request.into_inner(),
+            self.sink.on_behalf_of(origin()),
+            deadline,
+            self.shutdown.clone(),
+        )))
     }
 
     async fn list_locations(
@@ -76,6 +84,11 @@ impl LocationService for Locations {
             next_page_token: page.next.map(token).unwrap_or_default(),
         }))
     }
+}
+
+/// The call that this task works for.
+fn origin() -> wire::Origin {
+    wire::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
 }
 
 /// What a message says, checked; the error names every wrong field.

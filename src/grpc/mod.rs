@@ -11,7 +11,7 @@ mod stream;
 pub use server::{GrpcArgs, serve};
 
 use crate::ingest::{IngestArgs, LocationSink};
-use crate::runtime::{ListenAddr, bind};
+use crate::runtime::{ListenAddr, bind, ports};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ pub struct Args {
 
 /// Runs the role until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = bind(&args.listen_addr, "LISTEN_ADDR").map_err(anyhow::Error::msg)?;
+    let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::GRPC).map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "serve-grpc")?;
     store.check_at_start().await?;
     let (sink, drain) = LocationSink::start(&store, &args.ingest)?;

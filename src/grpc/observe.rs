@@ -1,24 +1,40 @@
 //! What goes around every call: counting and timing, and the plain HTTP paths beside the services.
 
 use crate::runtime::probes::{METRICS_TYPE, Probes};
+use crate::runtime::request;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::middleware::Next;
 use axum::routing::get;
 use std::time::Instant;
 
 /// Counts and times calls by method; of a stream, the time until it begins.
-pub(super) async fn observe(request: Request, next: Next) -> Response<Body> {
+pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
+    const REQUEST_ID: HeaderName = HeaderName::from_static(request::REQUEST_ID);
     let begin = Instant::now();
-    let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
+    let path = asked.uri().path().to_owned();
+    let (id, span) = {
+        let header = |name: &str| asked.headers().get(name).and_then(|value| value.to_str().ok());
+        let id = request::id_or_new(header(request::REQUEST_ID));
+        let span = request::span(&id, &path, header);
+        (id, span)
+    };
+    let mut response = request::within(id.clone(), span.clone(), next.run(asked)).await;
     // A call that failed says so in the headers; one that went well, in trailers that are not there yet.
     let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
     // Anybody may invent a method, and would make a time series with it.
     let method = if code == "12" || response.status() != StatusCode::OK { "other".to_owned() } else { path };
+    span.record("otel.name", method.as_str());
+    span.record("rpc.method", method.as_str());
+    span.record("rpc.grpc.status_code", code.as_str());
+    if matches!(code.as_str(), "2" | "4" | "13" | "14" | "15") {
+        span.record("otel.status_code", "ERROR");
+    }
+    span.in_scope(|| tracing::debug!(method, code, ms = begin.elapsed().as_millis() as u64, "call"));
+    response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).expect("an id is visible ASCII"));
     metrics::counter!("udaconnect_grpc_calls_total", "method" => method.clone(), "code" => code).increment(1);
     metrics::histogram!("udaconnect_grpc_call_seconds", "method" => method).record(begin.elapsed());
     response

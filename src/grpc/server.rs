@@ -7,6 +7,7 @@ use super::persons::Persons;
 use crate::ingest::LocationSink;
 use crate::runtime::DRAIN_SECONDS;
 use crate::runtime::probes::Probes;
+use crate::runtime::shutdown::after_pause;
 use crate::store::Store;
 use crate::wire::DESCRIPTORS;
 use crate::wire::proto::connection_service_server::ConnectionServiceServer;
@@ -94,12 +95,12 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
         .tcp_keepalive(Some(Duration::from_secs(60)))
         .add_routes(Routes::from(router))
-        .serve_with_incoming_shutdown(incoming, shutdown.cancelled());
+        .serve_with_incoming_shutdown(incoming, after_pause(&shutdown));
     // A client that keeps its connection open must not keep the process.
     let served = tokio::select! {
         served = served => served.map_err(anyhow::Error::from),
         () = async {
-            shutdown.cancelled().await;
+            after_pause(&shutdown).await;
             tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS)).await;
         } => Ok(()),
     };

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
+use tracing::Instrument;
 
 /// Locations that make up one parcel, when a phone sends many small messages.
 const PARCEL: usize = 1_000;
@@ -43,7 +44,7 @@ pub(super) fn run(
     shutdown: CancellationToken,
 ) -> ReceiverStream<Result<StreamLocationsResponse, Status>> {
     let (answers, stream) = mpsc::channel(ACKNOWLEDGEMENTS);
-    tokio::spawn(async move {
+    let work = async move {
         metrics::gauge!("udaconnect_grpc_streams").increment(1.0);
         let (parcels, taken) = mpsc::channel(PARCELS);
         let deadline: OptionFuture<_> = deadline.map(tokio::time::sleep_until).into();
@@ -61,7 +62,9 @@ pub(super) fn run(
             }
         }
         metrics::gauge!("udaconnect_grpc_streams").decrement(1.0);
-    });
+    };
+    // Its log lines belong to the call, which is long over for those who measure it.
+    tokio::spawn(work.instrument(tracing::Span::current()));
     ReceiverStream::new(stream)
 }
 

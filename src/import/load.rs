@@ -34,7 +34,7 @@ pub struct Rules {
 /// Where locations go.
 #[derive(Clone)]
 pub enum Target {
-    Store(Store),
+    Store(Box<Store>),
     /// To Kafka; `consume` stores them.
     Kafka(LocationSink),
     /// Nowhere: a dry run.
@@ -48,7 +48,7 @@ impl Target {
             return Ok((Self::Nowhere, None));
         }
         if ingest.kafka.kafka_bootstrap.is_none() {
-            return Ok((Self::Store(store.clone()), None));
+            return Ok((Self::Store(Box::new(store.clone())), None));
         }
         let (sink, drain) = LocationSink::start(store, ingest)?;
         Ok((Self::Kafka(sink), Some(drain)))

@@ -5,8 +5,10 @@ use super::{ClockArgs, Receipt};
 use crate::domain::{Error, NewLocation, Recorded, Result};
 use crate::store::Store;
 use crate::stream::{Delivery, KAFKA, KafkaArgs, Producer, ProducerArgs, Space};
+use crate::wire::Origin;
 use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How locations are taken in and where they go.
@@ -27,7 +29,8 @@ pub struct IngestArgs {
 pub struct LocationSink {
     way: Way,
     max_ahead: TimeDelta,
-    topic: String,
+    topic: Arc<str>,
+    origin: Origin,
 }
 
 #[derive(Clone)]
@@ -85,7 +88,20 @@ impl LocationSink {
             let (writer, writers) = BatchWriter::start(store, &args.writer);
             (Way::Store(writer), Drain::Store(writers))
         };
-        Ok((Self { way, max_ahead: args.clock.max_ahead(), topic: args.kafka.kafka_topic.clone() }, drain))
+        Ok((
+            Self {
+                way,
+                max_ahead: args.clock.max_ahead(),
+                topic: args.kafka.kafka_topic.as_str().into(),
+                origin: Origin::default(),
+            },
+            drain,
+        ))
+    }
+
+    /// The same way, for locations that this request brings.
+    pub fn on_behalf_of(&self, origin: Origin) -> Self {
+        Self { origin, ..self.clone() }
     }
 
     /// How far a location's time may be ahead of this server's clock.
@@ -109,7 +125,7 @@ impl LocationSink {
             received(locations.len());
             refused(locations.len(), error);
         })?;
-        let taken = take(room, locations)?;
+        let taken = take(room, &self.origin, locations)?;
         if !self.is_queue() {
             return taken.outcome().await;
         }
@@ -124,7 +140,7 @@ impl LocationSink {
             Way::Store(writer) => Reserved::Store(writer, writer.reserve(locations.len()).await?),
             Way::Kafka(producer) => Reserved::Kafka(producer.reserve(locations.len()).await?),
         };
-        take(room, locations)
+        take(room, &self.origin, locations)
     }
 
     /// Whether Kafka takes what is sent; always, where there is none.
@@ -157,12 +173,12 @@ impl LocationSink {
     }
 }
 
-fn take(room: Reserved<'_>, locations: Vec<NewLocation>) -> Result<Taken> {
+fn take(room: Reserved<'_>, origin: &Origin, locations: Vec<NewLocation>) -> Result<Taken> {
     let count = locations.len() as u64;
     received(locations.len());
     let way = match room {
         Reserved::Store(writer, room) => Pending::Store(writer.send(room, locations)?),
-        Reserved::Kafka(space) => Pending::Kafka(Producer::send(space, locations)),
+        Reserved::Kafka(space) => Pending::Kafka(Producer::send(space, origin, locations)),
     };
     Ok(Taken { way, count, begin: Instant::now() })
 }

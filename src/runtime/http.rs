@@ -1,18 +1,20 @@
 //! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
 
+use super::request;
+use super::shutdown::after_pause;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
 use std::net::{TcpListener, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests in flight may take after a drain has begun, seconds. Longer than any request may take.
 pub const DRAIN_SECONDS: u64 = 35;
 
-/// An address to listen on, `host:port`; checked when parsed, resolved when bound.
+/// An address to listen on, `host:port`, or a host alone for the role's own port; checked when parsed, resolved when bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddr(String);
 
@@ -20,10 +22,14 @@ impl std::str::FromStr for ListenAddr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(Self(text.to_owned())),
-            _ => Err("must be host:port, e.g. 127.0.0.1:30001 or [::1]:30001".to_owned()),
-        }
+        let good = match text.rsplit_once(':') {
+            Some((host, port)) if !text.ends_with(']') => !host.is_empty() && port.parse::<u16>().is_ok(),
+            // A host alone. What begins with a digit must be an address: a port alone is no host.
+            _ if text.starts_with(|c: char| c.is_ascii_digit()) => text.parse::<std::net::Ipv4Addr>().is_ok(),
+            _ => !text.is_empty(),
+        };
+        let wrong = "must be host:port, e.g. 127.0.0.1:30001 or [::1]:30001, or a host alone for the usual port";
+        if good { Ok(Self(text.to_owned())) } else { Err(wrong.to_owned()) }
     }
 }
 
@@ -33,9 +39,18 @@ impl std::fmt::Display for ListenAddr {
     }
 }
 
-/// Takes the port. The error is a sentence that says what to do; `variable` is where the address came from.
-pub fn bind(address: &ListenAddr, variable: &str) -> Result<TcpListener, String> {
-    let tried = address.0.to_socket_addrs().and_then(|mut all| {
+impl ListenAddr {
+    fn with_port(&self, usual: u16) -> String {
+        let alone = !self.0.contains(':') || self.0.ends_with(']');
+        if alone { format!("{}:{usual}", self.0) } else { self.0.clone() }
+    }
+}
+
+/// Takes the port, which is the `usual` one where the address names none. The error is a sentence that says what to do;
+/// `variable` is where the address came from.
+pub fn bind(address: &ListenAddr, variable: &str, usual: u16) -> Result<TcpListener, String> {
+    let address = address.with_port(usual);
+    let tried = address.to_socket_addrs().and_then(|mut all| {
         let first = all.next().ok_or_else(|| std::io::Error::other("the name has no address"))?;
         TcpListener::bind(first)
     });
@@ -49,13 +64,14 @@ pub fn bind(address: &ListenAddr, variable: &str) -> Result<TcpListener, String>
     })
 }
 
-/// Runs a server until the token is cancelled; then no new connection is taken, and requests in flight are finished.
+/// Runs a server until the token is cancelled and the pause after it is over; then no new connection is taken, and requests in
+/// flight are finished.
 ///
 /// The server must have been built with `disable_signals()` and `shutdown_timeout(DRAIN_SECONDS)`.
 pub async fn run_until(server: Server, shutdown: CancellationToken) -> std::io::Result<()> {
     let handle = server.handle();
     let stop = tokio::spawn(async move {
-        shutdown.cancelled().await;
+        after_pause(&shutdown).await;
         handle.stop(true).await;
     });
     let done = server.await;
@@ -80,15 +96,17 @@ pub async fn close_when_draining(
 /// Middleware: counts and times requests by method, route pattern and status, and gives each an id, which is the client's
 /// own `X-Request-Id` where there is one.
 pub async fn observe(
-    request: ServiceRequest,
+    asked: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+    const REQUEST_ID: HeaderName = HeaderName::from_static(request::REQUEST_ID);
     let begin = Instant::now();
-    let method = known(request.method().as_str());
-    let id = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= 128).cloned().unwrap_or_else(new_id);
+    let method = known(asked.method().as_str());
+    let header = |name: &str| asked.headers().get(name).and_then(|value| value.to_str().ok());
+    let id = request::id_or_new(header(request::REQUEST_ID));
+    let span = request::span(&id, asked.path(), header);
+    let answered = request::within(id.clone(), span.clone(), next.call(asked)).await?;
     // The pattern and not the path: a label with unbounded values would fill the memory of whoever collects it.
-    let answered = next.call(request).await?;
     let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
     let status = answered.status().as_u16();
     let seconds = begin.elapsed();
@@ -96,8 +114,16 @@ pub async fn observe(
         .increment(1);
     metrics::histogram!("udaconnect_http_request_seconds", "method" => method, "route" => route.clone())
         .record(seconds.as_secs_f64());
-    tracing::debug!(request_id = ?id, method, route, status, ms = seconds.as_millis() as u64, "request");
+    span.record("otel.name", format!("{method} {route}"));
+    span.record("http.request.method", method);
+    span.record("http.route", &route);
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("otel.status_code", "ERROR");
+    }
+    span.in_scope(|| tracing::debug!(method, route, status, ms = seconds.as_millis() as u64, "request"));
     let mut answered = answered;
+    let id = HeaderValue::from_str(&id).expect("an id is visible ASCII");
     answered.headers_mut().insert(REQUEST_ID, id);
     Ok(answered.map_into_boxed_body())
 }
@@ -107,11 +133,24 @@ fn known(method: &str) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"].into_iter().find(|m| *m == method).unwrap_or("other")
 }
 
-/// Unique enough to find a request in the logs: time and a count.
-fn new_id() -> HeaderValue {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let id = format!("{:x}-{:x}", since.as_micros(), COUNT.fetch_add(1, Ordering::Relaxed));
-    HeaderValue::from_str(&id).expect("hexadecimal digits are a header value")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_alone_takes_the_usual_port() {
+        let at = |text: &str| text.parse::<ListenAddr>().map(|address| address.with_port(30_001));
+        for (text, expected) in [
+            ("127.0.0.1:5", "127.0.0.1:5"),
+            ("[::1]:5", "[::1]:5"),
+            ("0.0.0.0", "0.0.0.0:30001"),
+            ("[::]", "[::]:30001"),
+            ("localhost", "localhost:30001"),
+        ] {
+            assert_eq!(at(text), Ok(expected.to_owned()), "{text}");
+        }
+        for wrong in ["", "30001", ":30001", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "1.2.3", "host:"] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What every role needs: log lines, the end of the process, probes and metrics. Imports nothing else of ours.
 
+pub mod ports;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
@@ -10,6 +11,13 @@ mod http;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod probes;
+#[cfg(feature = "server")]
+pub mod request;
+#[cfg(feature = "otlp")]
+pub mod trace;
+#[cfg(not(feature = "otlp"))]
+#[path = "no_trace.rs"]
+pub mod trace;
 
 #[cfg(feature = "server")]
 pub use http::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, observe, run_until};

@@ -11,6 +11,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// What a consumer read: one record, or a range of offsets of which nothing could be read.
 #[derive(Clone, Debug)]
@@ -23,6 +24,16 @@ pub struct Read {
     pub record_time: Option<DateTime<Utc>>,
     /// The location in it, or why there is none.
     pub location: Result<NewLocation, String>,
+    /// The request that brought it, if the record says so.
+    pub request_id: Option<Arc<str>>,
+}
+
+/// A record that was set aside by a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its position in what was read.
+    pub position: usize,
+    pub reason: String,
 }
 
 /// A record that was set aside.
@@ -117,26 +128,34 @@ struct Row<'a> {
     value: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
     record_time: Option<DateTime<Utc>>,
-    reason: String,
+    reason: &'a str,
 }
 
 /// Keeps what is no location, and locations of persons who do not exist; inside a transaction of the caller's. Returns how
-/// many these are.
+/// which these are.
 pub(super) async fn set_aside(
     connection: &mut AsyncPgConnection,
     advance: Advance<'_>,
     read: &[Read],
     unknown: &HashSet<i64>,
-) -> QueryResult<usize> {
-    let rows: Vec<Row<'_>> = read
+) -> QueryResult<Vec<SetAside>> {
+    let dead: Vec<SetAside> = read
         .iter()
-        .filter_map(|read| {
+        .enumerate()
+        .filter_map(|(position, read)| {
             let reason = match &read.location {
                 Err(reason) => plain(reason),
                 Ok(location) if unknown.contains(&location.person_id().get()) => unknown_person(location),
                 Ok(_) => return None,
             };
-            Some(Row {
+            Some(SetAside { position, reason })
+        })
+        .collect();
+    let rows: Vec<Row<'_>> = dead
+        .iter()
+        .map(|dead| {
+            let read = &read[dead.position];
+            Row {
                 topic: advance.topic,
                 partition: advance.partition,
                 first_offset: read.first_offset,
@@ -145,15 +164,15 @@ pub(super) async fn set_aside(
                 value: read.value.as_deref(),
                 content_type: read.content_type.as_deref(),
                 record_time: read.record_time,
-                reason,
-            })
+                reason: &dead.reason,
+            }
         })
         .collect();
     // A statement may have 65,535 values at most.
     for rows in rows.chunks(1_000) {
         diesel::insert_into(dead_letter::table).values(rows).execute(connection).await?;
     }
-    Ok(rows.len())
+    Ok(dead)
 }
 
 /// Why the record at this place was set aside, if it was. Of a topic that was made anew, the latest counts.

@@ -15,7 +15,7 @@ mod schema;
 mod statement;
 
 pub use connect::{DatabaseArgs, DatabaseUrl};
-pub use dead_letters::{DeadLetter, Read, Replayed};
+pub use dead_letters::{DeadLetter, Read, Replayed, SetAside};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
 pub use offsets::{Advance, Committed, Fate, Owned};

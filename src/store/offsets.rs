@@ -1,7 +1,7 @@
 //! Who reads which partition of a Kafka topic, how far that has come, and the one transaction that moves it on.
 
 use super::Store;
-use super::dead_letters::{self, Read};
+use super::dead_letters::{self, Read, SetAside};
 use super::error::from_diesel;
 use super::locations::{Retries, record_sorted};
 use super::schema::{kafka_partition, kafka_worker};
@@ -41,7 +41,7 @@ pub enum Committed {
         /// Locations that were stored before or came twice.
         duplicates: usize,
         /// What was set aside.
-        dead: usize,
+        dead: Vec<SetAside>,
     },
     /// The partition is not this worker's any more, or is elsewhere than it thought; nothing was stored.
     Lost,
@@ -115,7 +115,7 @@ impl Store {
                 .await;
             match outcome {
                 Ok((stored, dead)) => {
-                    return Ok(Committed::Done { stored, duplicates: read.len() - dead - stored, dead });
+                    return Ok(Committed::Done { stored, duplicates: read.len() - dead.len() - stored, dead });
                 }
                 Err(diesel::result::Error::RollbackTransaction) => return Ok(Committed::Lost),
                 Err(error) if retries.again(&error) => {}

@@ -4,7 +4,7 @@ use super::cluster::within;
 use super::producer::{Health, detail};
 use super::{Backoff, Cluster, ProducerArgs, unavailable};
 use crate::domain::{Error, NewLocation, Result};
-use crate::wire;
+use crate::wire::{self, Origin};
 use chrono::Utc;
 use rskafka::client::error::{Error as Kafka, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient};
@@ -21,11 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Locations of one partition that are acknowledged together.
 pub(super) struct Parcel {
     pub(super) locations: Vec<NewLocation>,
+    /// The request that brought them.
+    pub(super) origin: Origin,
     /// Gets the offset of each.
     pub(super) acknowledge: oneshot::Sender<Result<Vec<i64>>>,
     /// Returned to the buffer when the last parcel of a request is gone.
     pub(super) _space: Arc<OwnedSemaphorePermit>,
 }
+
+/// A location on its way, and the request that brought it.
+type Item<'a> = (&'a NewLocation, &'a Origin);
 
 /// The near end of a partition's way out.
 #[derive(Clone)]
@@ -86,11 +91,14 @@ impl Writer {
 
     /// Writes until it has worked, and acknowledges.
     async fn write(&mut self, batch: Vec<Parcel>, most: usize) {
-        let locations: Vec<&NewLocation> = batch.iter().flat_map(|parcel| &parcel.locations).collect();
+        let locations: Vec<Item<'_>> = batch
+            .iter()
+            .flat_map(|parcel| parcel.locations.iter().map(|location| (location, &parcel.origin)))
+            .collect();
         let mut offsets = Vec::with_capacity(locations.len());
         let mut refused = None;
         // Chunks waiting to be written, the next one last.
-        let mut chunks: Vec<&[&NewLocation]> = locations.chunks(most).rev().collect();
+        let mut chunks: Vec<&[Item<'_>]> = locations.chunks(most).rev().collect();
         while let Some(chunk) = chunks.pop() {
             match self.write_chunk(chunk).await {
                 Ok(written) => offsets.extend(written),
@@ -118,7 +126,7 @@ impl Writer {
     }
 
     /// Writes one batch until it has worked; the only error is that it is too large for the broker.
-    async fn write_chunk(&mut self, chunk: &[&NewLocation]) -> Result<Vec<i64>> {
+    async fn write_chunk(&mut self, chunk: &[Item<'_>]) -> Result<Vec<i64>> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         loop {
             let began = Instant::now();
@@ -148,12 +156,12 @@ impl Writer {
     }
 
     /// The inner error is final, the outer one may pass.
-    async fn attempt(&mut self, chunk: &[&NewLocation]) -> Result<Result<Vec<i64>>> {
+    async fn attempt(&mut self, chunk: &[Item<'_>]) -> Result<Result<Vec<i64>>> {
         let client = match &mut self.client {
             Some(client) => client,
             none => none.insert(self.cluster.partition(self.partition).await?),
         };
-        let records = chunk.iter().map(|location| record(location)).collect();
+        let records = chunk.iter().map(|(location, origin)| record(location, origin)).collect();
         within(PATIENCE, async {
             match client.produce(records, self.compression).await {
                 Ok(offsets) => Ok(Ok(offsets)),
@@ -170,11 +178,13 @@ impl Writer {
     }
 }
 
-fn record(location: &NewLocation) -> Record {
+fn record(location: &NewLocation, origin: &Origin) -> Record {
+    let mut headers = BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), wire::PROTOBUF.as_bytes().to_vec())]);
+    origin.write(&mut headers);
     Record {
         key: Some(location.person_id().to_string().into_bytes()),
         value: Some(wire::encode(location)),
-        headers: BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), wire::PROTOBUF.as_bytes().to_vec())]),
+        headers,
         timestamp: Utc::now(),
     }
 }

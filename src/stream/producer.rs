@@ -1,6 +1,7 @@
 use super::lane::{Lane, Parcel};
 use super::{Backoff, Cluster, KafkaArgs, ProducerArgs, partition_of, unavailable};
 use crate::domain::{Error, NewLocation, Result};
+use crate::wire::Origin;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -81,7 +82,7 @@ impl Producer {
     }
 
     /// Hands locations over. They will be written even if nobody waits for the delivery.
-    pub fn send(space: Space, locations: impl IntoIterator<Item = NewLocation>) -> Delivery {
+    pub fn send(space: Space, origin: &Origin, locations: impl IntoIterator<Item = NewLocation>) -> Delivery {
         let Space { lanes, permit } = space;
         let permit = Arc::new(permit);
         let mut parts: HashMap<i32, (Vec<u32>, Vec<NewLocation>)> = HashMap::new();
@@ -98,7 +99,8 @@ impl Producer {
             .into_iter()
             .map(|(partition, (positions, locations))| {
                 let (acknowledge, acknowledged) = oneshot::channel();
-                lanes[partition as usize].send(Parcel { locations, acknowledge, _space: permit.clone() });
+                let origin = origin.clone();
+                lanes[partition as usize].send(Parcel { locations, origin, acknowledge, _space: permit.clone() });
                 Part { partition, positions, acknowledged }
             })
             .collect();

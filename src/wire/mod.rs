@@ -4,6 +4,7 @@ mod connection;
 mod fields;
 mod json;
 mod location;
+mod origin;
 mod recorded;
 mod time;
 
@@ -11,6 +12,7 @@ pub use connection::{connection, encounter};
 pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};
+pub use origin::Origin;
 pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode};
 pub use time::{from_duration, from_timestamp, to_duration, to_timestamp};
 

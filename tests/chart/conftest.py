@@ -14,6 +14,8 @@ HELM = os.environ.get("HELM", "helm")
 # What is switched on beyond the defaults, so that every template is rendered.
 EVERYTHING = {
     "seed.enabled": "true",
+    "tracing.endpoint": "http://otel-collector.monitoring:4317",
+    "tracing.ratio": "0.1",
     "postgres.backup.enabled": "true",
     "ingress.enabled": "true",
     "ingress.host": "event.example.org",

@@ -113,6 +113,7 @@ def test_a_role_lives_without_its_servers_and_ends_when_asked(role, default, tmp
     variables = environment(default, container, pod, tmp_path)
     port = free_port()
     variables["LISTEN_ADDR"] = f"127.0.0.1:{port}"
+    variables["SHUTDOWN_PAUSE"] = "0"
     if "DATABASE_URL" in variables:
         variables["DATABASE_URL"] = "postgres://udaconnect@127.0.0.1:1/udaconnect"
         variables["KAFKA_BOOTSTRAP"] = "127.0.0.1:1"
@@ -140,7 +141,7 @@ def test_the_grace_period_is_longer_than_the_drain(default):
     drain = int(re.search(r"DRAIN_SECONDS: u64 = (\d+);", (ROOT / "src/runtime/http.rs").read_text())[1])
     for role in ("api", "app", "grpc", "consumer"):
         pod = default.one("Deployment", f"udaconnect-{role}")["spec"]["template"]["spec"]
-        pause = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        pause = next(int(v["value"]) for v in pod["containers"][0]["env"] if v["name"] == "SHUTDOWN_PAUSE")
         assert pod["terminationGracePeriodSeconds"] > pause + drain
     helpers = (ROOT / "helm/udaconnect/templates/_helpers.tpl").read_text()
     assert f"pauseSeconds) {drain})" in helpers, "the chart's own check"

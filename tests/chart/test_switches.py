@@ -173,8 +173,8 @@ def test_kafka_is_reached_by_the_name_it_advertises():
 
 
 def test_pods_end_after_load_balancers_have_noticed_and_requests_are_done(default):
-    pod = default.one("Deployment", "udaconnect-api")["spec"]["template"]["spec"]
-    assert pod["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+    for role in ROLES:
+        assert variables(container(default, role))["SHUTDOWN_PAUSE"] == "5"
     assert default.one("Deployment", "udaconnect-api")["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
@@ -199,7 +199,7 @@ def test_only_who_must_talk_may(everything):
     # Every pod of the release falls under a policy, but those of `helm test`.
     for component, l in who.items():
         assert any(p["spec"]["podSelector"]["matchLabels"].items() <= l.items() for p in policies.values()), component
-    assert policies["udaconnect-app"]["spec"]["egress"] == []
+    assert render().one("NetworkPolicy", "udaconnect-app")["spec"]["egress"] == []
     assert render({"networkPolicy.enabled": "false"}).kind("NetworkPolicy") == {}
 
 
@@ -209,6 +209,16 @@ def test_policies_let_roles_reach_external_servers():
     peers = {**EXTERNAL, "networkPolicy.externalServers[0].ipBlock.cidr": "10.1.0.0/16"}
     egress = render(peers).one("NetworkPolicy", "udaconnect-api")["spec"]["egress"]
     assert all(rule["to"] for rule in egress)
+
+
+def test_traces_may_leave_when_they_are_wanted(everything, default):
+    for role in ROLES:
+        assert variables(container(everything, role))["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in variables(container(default, role))
+        ports = [p["port"] for rule in everything.one("NetworkPolicy", f"udaconnect-{role}")["spec"]["egress"] for p in rule["ports"]]
+        assert 4317 in ports and 53 in ports
+    egress = everything.one("NetworkPolicy", "udaconnect-migrate")["spec"]["egress"]
+    assert 4317 not in [p["port"] for rule in egress for p in rule["ports"]]
 
 
 def test_backup_waits_for_a_whole_dump(everything, default):

@@ -178,7 +178,7 @@ async fn the_configuration_can_be_checked_without_a_server() {
     }
     assert!(!said.contains("topsecret"), "{said}");
     for (role, variables, wrong) in [
-        ("serve-api", vec![url, ("LISTEN_ADDR", "nowhere")], "host:port"),
+        ("serve-api", vec![url, ("LISTEN_ADDR", "nowhere:")], "host:port"),
         ("migrate", vec![("DATABASE_URL", "mysql://h/d")], "DATABASE_URL"),
         ("seed", vec![url, ("DATABASE_PASSWORD_FILE", "/no/such/file")], "/no/such/file"),
         ("standalone", vec![url, ("RUST_LOG", "a=b=c")], "RUST_LOG"),
@@ -200,4 +200,28 @@ async fn migrate_waits_for_a_database_that_is_not_there_yet() {
     network.mend();
     assert!(program.ended().await.success(), "{}", program.log());
     assert!(run(&["migrate", "--check"], &[("DATABASE_URL", &database.url())]).await.status.success());
+}
+
+/// Only Linux has a whole network of addresses for itself.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_host_alone_means_the_usual_ports() {
+    let database = Database::new().await;
+    // An address that nobody else uses now, whatever its ports are.
+    let host = format!("127.{}.{}.{}", std::process::id() % 200 + 20, database.port() % 250, database.port() / 250 + 2);
+    let nobody = run(&["healthcheck", "--listen-addr", &host], &[]).await;
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody).contains("nothing listens"), "{}", text(&nobody));
+    let api = Program::start(&["serve-api"], &[("DATABASE_URL", &database.url()), ("LISTEN_ADDR", &host)]);
+    assert_eq!(api.logged("serving the API", "address").await, format!("{host}:30001"));
+    let well = run(&["healthcheck"], &[("LISTEN_ADDR", &host)]).await;
+    assert!(well.status.success(), "{}", text(&well));
+    // One that is not ready is enough.
+    let other =
+        [("DATABASE_URL", "postgres://u@127.0.0.1:1/d"), ("KAFKA_BOOTSTRAP", "127.0.0.1:1"), ("LISTEN_ADDR", &host)];
+    let worker = Program::start(&["consume"], &other);
+    worker.logged("consuming; probes and metrics are here", "address").await;
+    let ill = run(&["healthcheck"], &[("LISTEN_ADDR", &host)]).await;
+    assert_eq!(ill.status.code(), Some(1));
+    assert!(text(&ill).contains(":30003"), "{}", text(&ill));
 }

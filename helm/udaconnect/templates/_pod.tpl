@@ -53,6 +53,12 @@ affinity: {{- toYaml . | nindent 2 }}
 {{ include "udaconnect.env.from" (dict "root" . "names" (list "LOG_FORMAT" "RUST_LOG")) }}
 {{- end }}
 
+{{- define "udaconnect.env.tracing" -}}
+{{- if .Values.tracing.endpoint }}
+{{ include "udaconnect.env.from" (dict "root" . "names" (list "OTEL_EXPORTER_OTLP_ENDPOINT" "OTEL_TRACES_SAMPLER_ARG")) }}
+{{- end }}
+{{- end }}
+
 {{- define "udaconnect.env.database" -}}
 {{ include "udaconnect.env.from" (dict "root" . "names" (list "DATABASE_URL" "DATABASE_PASSWORD_FILE" "DATABASE_POOL_SIZE" "DATABASE_STATEMENT_TIMEOUT")) }}
 {{- end }}

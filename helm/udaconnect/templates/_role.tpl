@@ -64,6 +64,12 @@ spec:
           args: {{ toJson .args }}
           env:
             {{- include "udaconnect.env.log" $root | trim | nindent 12 }}
+            {{- with include "udaconnect.env.tracing" $root | trim }}
+            {{- . | nindent 12 }}
+            {{- end }}
+            # Load balancers hear of the end at the same time as the pod: it goes on serving until they have.
+            - name: SHUTDOWN_PAUSE
+              value: {{ $root.Values.shutdown.pauseSeconds | quote }}
             - name: LISTEN_ADDR
               value: "0.0.0.0:{{ .port }}"
             {{- if .database }}
@@ -92,9 +98,6 @@ spec:
             periodSeconds: 5
             timeoutSeconds: 5
             failureThreshold: 2
-          # Load balancers hear of the end at the same time as the pod: it goes on serving until they have.
-          lifecycle:
-            preStop: {sleep: {seconds: {{ $root.Values.shutdown.pauseSeconds }}}}
           resources: {{- toYaml $values.resources | nindent 12 }}
           {{- if .database }}
           volumeMounts:

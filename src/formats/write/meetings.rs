@@ -143,8 +143,8 @@ impl MeetingWriter {
                     "<wpt lat=\"{latitude}\" lon=\"{longitude}\"><time>{}</time><name>{}</name><desc>{}</desc>\
                      <extensions><uc:person_id>{}</uc:person_id></extensions></wpt>",
                     utc(time),
-                    quick_xml::escape::escape(&full_name(person)),
-                    quick_xml::escape::escape(&format!("{}; {}", person.company_name, told.join(", "))),
+                    quick_xml::escape::escape(full_name(person)),
+                    quick_xml::escape::escape(format!("{}; {}", person.company_name, told.join(", "))),
                     person.id
                 )
             }

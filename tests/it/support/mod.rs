@@ -10,7 +10,7 @@ pub use database::Database;
 pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, serve_api, serve_grpc};
 pub use phone::{Phone, location, positions};
 pub use process::{Program, Server, command, next_page, run};
-pub use proxy::Proxy;
+pub use proxy::{Balancer, Proxy};
 
 use std::time::{Duration, Instant};
 

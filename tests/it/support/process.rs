@@ -120,6 +120,11 @@ impl Server {
         answer(self.http.get(self.url(path)).send().await.unwrap()).await
     }
 
+    /// The status alone, of whatever kind the answer is.
+    pub async fn get_any(&self, path: &str) -> u16 {
+        self.http.get(self.url(path)).send().await.unwrap().status().as_u16()
+    }
+
     pub async fn delete(&self, path: &str) -> (u16, Value) {
         answer(self.http.delete(self.url(path)).send().await.unwrap()).await
     }

@@ -43,3 +43,45 @@ impl Proxy {
         self.open.store(true, Ordering::SeqCst);
     }
 }
+
+/// Spreads new connections over servers that come and go, as a Service does; connections that are open stay where they are.
+pub struct Balancer {
+    pub port: u16,
+    servers: Arc<Mutex<Vec<u16>>>,
+}
+
+impl Balancer {
+    /// Without servers: until there is one, connections are closed.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let balancer = Self { port: listener.local_addr().unwrap().port(), servers: Arc::default() };
+        let servers = balancer.servers.clone();
+        tokio::spawn(async move {
+            while let Ok((mut here, _)) = listener.accept().await {
+                // The next one in turn goes to the end.
+                let port = {
+                    let mut servers = servers.lock().unwrap();
+                    if !servers.is_empty() {
+                        servers.rotate_left(1);
+                    }
+                    servers.last().copied()
+                };
+                let Some(port) = port else { continue };
+                // Before the next connection: whoever was removed gets none after that.
+                let Ok(mut there) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                tokio::spawn(async move {
+                    let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                });
+            }
+        });
+        balancer
+    }
+
+    pub fn add(&self, port: u16) {
+        self.servers.lock().unwrap().push(port);
+    }
+
+    pub fn remove(&self, port: u16) {
+        self.servers.lock().unwrap().retain(|known| *known != port);
+    }
+}

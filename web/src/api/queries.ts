@@ -50,6 +50,10 @@ export function peopleQuery(q: string) {
     queryFn: ({ pageParam, signal }) => getPage(pageParam, PersonSchema, signal),
     initialPageParam: address('/api/persons', { q: q || undefined, limit: PAGE }),
     getNextPageParam: (page) => page.next,
+    // Asking anew means every page that was loaded, which may be hundreds.
+    staleTime: 10 * 60_000,
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
   });
 }
 

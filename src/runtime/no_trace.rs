@@ -1,0 +1,14 @@
+//! What [`trace`](super) is in a build without OpenTelemetry: nothing.
+
+use tracing::Span;
+
+/// Nothing.
+pub fn adopt<'a>(_span: &Span, _header: impl Fn(&str) -> Option<&'a str>) {}
+
+/// None.
+pub fn parent() -> Option<String> {
+    None
+}
+
+/// Nothing.
+pub fn link(_span: &Span, _trace_parent: &str) {}
