@@ -207,6 +207,10 @@ async fn kafka_and_all_else_fail_and_what_was_acknowledged_is_stored_exactly_onc
         if let Ok(pid) = std::fs::read_to_string(Path::new(&kafka).join("pid")) {
             // Safe: it is the broker that this test has started.
             assert_eq!(unsafe { libc::kill(pid.trim().parse().unwrap(), libc::SIGKILL) }, 0);
+            // A port that is still held would make the script choose another one, which nobody was told.
+            while tokio::net::TcpStream::connect(&bootstrap).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         } else {
             script("kafka.sh", &["stop", &kafka]).await;
         }
