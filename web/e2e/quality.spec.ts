@@ -20,6 +20,8 @@ for (const colorScheme of ['light', 'dark'] as const) {
       test(`axe finds nothing at ${path}`, async ({ page }) => {
         await page.goto(path);
         await expect(page.locator(complete).first()).toBeVisible();
+        // The view as it stays: what is still arriving moves the parts about, and may lie over one for a moment.
+        await page.waitForLoadState('networkidle');
         // Everything that can be unfolded takes part.
         for (const details of await page.locator('details:not([open])').all()) await details.locator('summary').click();
         expect(await audit(page)).toEqual([]);
