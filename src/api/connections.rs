@@ -29,6 +29,7 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/days",
+    operation_id = "list_days",
     tag = "connections",
     params(("id" = i64, Path, description = "The person's id", minimum = 1)),
     responses(
@@ -51,6 +52,7 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/connections",
+    operation_id = "list_connections",
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1),
@@ -118,6 +120,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/connections/{other_id}",
+    operation_id = "list_encounters",
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1),
@@ -175,6 +178,7 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/connection",
+    operation_id = "list_nearby",
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1),

@@ -54,7 +54,8 @@ impl Query {
 
     /// How many items a page may have.
     pub fn limit(&self, default: usize, most: usize) -> Result<usize, Error> {
-        let Some(text) = self.get("limit") else { return Ok(default) };
+        // An empty one is no number, and no form leaves it so.
+        let Some((_, text)) = self.0.iter().find(|(given, _)| given == "limit") else { return Ok(default) };
         match text.parse() {
             Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
             _ => {

@@ -27,6 +27,7 @@ const MAX_PAGE: usize = 10_000;
 #[utoipa::path(
     post,
     path = "/api/locations",
+    operation_id = "record_location",
     tag = "locations",
     request_body = NewLocationJson,
     responses(
@@ -69,6 +70,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
 #[utoipa::path(
     post,
     path = "/api/locations/batch",
+    operation_id = "record_locations",
     tag = "locations",
     // Any value may be an item: what is no NewLocation is refused by itself, and not the batch.
     request_body(
@@ -140,6 +142,7 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
 #[utoipa::path(
     get,
     path = "/api/locations/{id}",
+    operation_id = "get_location",
     tag = "locations",
     params(("id" = i64, Path, description = "The location's id", minimum = 1)),
     responses(
@@ -158,6 +161,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
 #[utoipa::path(
     delete,
     path = "/api/locations/{id}",
+    operation_id = "delete_location",
     tag = "locations",
     params(("id" = i64, Path, description = "The location's id", minimum = 1)),
     responses(
@@ -179,6 +183,7 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/locations",
+    operation_id = "list_locations",
     tag = "locations",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1),

@@ -87,12 +87,11 @@ impl OwnTracks {
 #[utoipa::path(
     post,
     path = "/api/locations/owntracks",
+    operation_id = "record_owntracks",
     tag = "locations",
     params(
         ("u" = Option<String>, Query, description = "The user, if no header says it"),
         ("d" = Option<String>, Query, description = "The device, if no header says it"),
-        ("X-Limit-U" = Option<String>, Header, description = "The user"),
-        ("X-Limit-D" = Option<String>, Header, description = "The device"),
     ),
     request_body(
         description = "A message of the app, with a `_type`",
@@ -167,7 +166,7 @@ fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<(Strin
         match value {
             None => errors.push(FieldError::new(
                 name,
-                format!("is required: as a header, as the parameter {parameter}, or by the message's topic"),
+                format!("must be given: as a header, as the parameter {parameter}, or by the message's topic"),
             )),
             Some(text) if text.chars().count() > 90 || text.chars().any(|c| c.is_control() || c == '/') => {
                 let message = format!(

@@ -18,6 +18,7 @@ const MAX_QUERY: usize = 200;
 #[utoipa::path(
     post,
     path = "/api/persons",
+    operation_id = "create_person",
     tag = "persons",
     request_body = NewPersonJson,
     responses(
@@ -54,6 +55,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, service: web::D
 #[utoipa::path(
     get,
     path = "/api/persons",
+    operation_id = "list_persons",
     tag = "persons",
     params(
         ("q" = Option<String>, Query, description = "Words that must each occur in a name or the company, in any case", max_length = 200),
@@ -93,6 +95,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
 #[utoipa::path(
     get,
     path = "/api/persons/{id}",
+    operation_id = "get_person",
     tag = "persons",
     params(("id" = i64, Path, description = "The person's id", minimum = 1)),
     responses(
@@ -111,6 +114,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
 #[utoipa::path(
     delete,
     path = "/api/persons/{id}",
+    operation_id = "delete_person",
     tag = "persons",
     params(("id" = i64, Path, description = "The person's id", minimum = 1)),
     responses(

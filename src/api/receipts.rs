@@ -112,6 +112,7 @@ pub(super) fn queued_batch(checked: Vec<Result<NewLocation, Vec<FieldError>>>, r
 #[utoipa::path(
     get,
     path = "/api/receipts/{receipt}",
+    operation_id = "get_receipt",
     tag = "locations",
     params(("receipt" = String, Path, description = "From the answer to the recording", example = "3-12345")),
     responses(
