@@ -28,7 +28,7 @@ COPY --from=web /src/web/dist web/dist
 RUN --mount=type=cache,id=udaconnect-registry,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,id=udaconnect-target,target=/src/target,sharing=locked \
     cargo build --release --locked --bin udaconnect \
-    && install -D target/release/udaconnect /out/udaconnect \
+    && mkdir /out && cp target/release/udaconnect /out/ \
     && /out/udaconnect --version
 
 # ---- what ships: the C library and the program; no shell, no packages, no root ------------------------------------------

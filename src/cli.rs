@@ -27,6 +27,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one of it, once
 enum Role {
     #[cfg(feature = "api")]
     ServeApi(crate::api::Args),

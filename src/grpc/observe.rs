@@ -1,7 +1,7 @@
 //! What goes around every call: counting and timing, and the plain HTTP paths beside the services.
 
 use crate::runtime::probes::{METRICS_TYPE, Probes};
-use crate::runtime::request;
+use crate::runtime::{request, trace};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -27,7 +27,7 @@ pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
     let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
     // Anybody may invent a method, and would make a time series with it.
     let method = if code == "12" || response.status() != StatusCode::OK { "other".to_owned() } else { path };
-    span.record("otel.name", method.as_str());
+    trace::rename(&span, method.clone());
     span.record("rpc.method", method.as_str());
     span.record("rpc.grpc.status_code", code.as_str());
     if matches!(code.as_str(), "2" | "4" | "13" | "14" | "15") {

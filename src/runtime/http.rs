@@ -1,7 +1,7 @@
 //! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
 
-use super::request;
 use super::shutdown::after_pause;
+use super::{request, trace};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -114,7 +114,7 @@ pub async fn observe(
         .increment(1);
     metrics::histogram!("udaconnect_http_request_seconds", "method" => method, "route" => route.clone())
         .record(seconds.as_secs_f64());
-    span.record("otel.name", format!("{method} {route}"));
+    trace::rename(&span, format!("{method} {route}"));
     span.record("http.request.method", method);
     span.record("http.route", &route);
     span.record("http.response.status_code", status);

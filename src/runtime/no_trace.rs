@@ -5,6 +5,9 @@ use tracing::Span;
 /// Nothing.
 pub fn adopt<'a>(_span: &Span, _header: impl Fn(&str) -> Option<&'a str>) {}
 
+/// Nothing.
+pub fn rename(_span: &Span, _name: String) {}
+
 /// None.
 pub fn parent() -> Option<String> {
     None

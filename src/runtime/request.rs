@@ -34,7 +34,7 @@ fn new_id() -> Arc<str> {
 
 /// A span for a request, a child of the caller's own where its headers name one. Probes get none: they would bury the rest.
 ///
-/// What is not known yet is recorded later: `otel.name`, `http.route` and the like.
+/// What is not known yet is recorded later: `http.route` and the like; its name, too.
 pub fn span<'a>(id: &str, path: &str, header: impl Fn(&str) -> Option<&'a str>) -> Span {
     if matches!(path, "/livez" | "/readyz" | "/metrics") {
         return Span::none();
@@ -43,7 +43,6 @@ pub fn span<'a>(id: &str, path: &str, header: impl Fn(&str) -> Option<&'a str>) 
         "request",
         request_id = id,
         otel.kind = "server",
-        otel.name = tracing::field::Empty,
         otel.status_code = tracing::field::Empty,
         http.request.method = tracing::field::Empty,
         http.route = tracing::field::Empty,

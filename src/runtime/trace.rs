@@ -83,6 +83,11 @@ pub fn adopt<'a>(span: &Span, header: impl Fn(&str) -> Option<&'a str>) {
     let _ = span.set_parent(TraceContextPropagator::new().extract(&Carrier(value.to_owned())));
 }
 
+/// Names a span by what turned out to be asked for; as a field it would be too late once the span has begun.
+pub fn rename(span: &Span, name: String) {
+    span.context().span().update_name(name);
+}
+
 /// The current span, as `traceparent` names it; none while nothing is traced.
 pub fn parent() -> Option<String> {
     let context = Span::current().context();

@@ -38,7 +38,7 @@ async fn a_location_is_recorded_listed_and_stored_once() {
     let person = server.person().await;
     let mut client = LocationServiceClient::new(channel(&server).await);
     let record = RecordLocationRequest { location: Some(location(person, 1)) };
-    let first = client.record_location(record.clone()).await.unwrap().into_inner().outcome;
+    let first = client.record_location(record).await.unwrap().into_inner().outcome;
     assert!(matches!(first, Some(Outcome::Id(_))), "{first:?}");
     assert_eq!(client.record_location(record).await.unwrap().into_inner().outcome, first, "a resend is a success");
     for number in 2..=5 {
@@ -120,7 +120,7 @@ async fn connections_and_encounters_are_those_of_rest() {
     }
     let mut client = ConnectionServiceClient::new(channel(&server).await);
     let request = ListConnectionsRequest { person_id: ada, ..Default::default() };
-    let mut stream = client.list_connections(request.clone()).await.unwrap().into_inner();
+    let mut stream = client.list_connections(request).await.unwrap().into_inner();
     let met = stream.message().await.unwrap().unwrap().connection.unwrap();
     assert!(stream.message().await.unwrap().is_none());
     assert_eq!((met.person.unwrap().id, met.encounters, met.total_duration.unwrap().seconds), (grace, 2, 1_200));

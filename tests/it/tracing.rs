@@ -1,6 +1,6 @@
 //! A request is found again wherever it went: by its id in answers, records and log lines, and by its trace.
 
-use crate::support::{Database, Server, TOPIC, command, eventually, run};
+use crate::support::{DEADLINE, Database, Server, TOPIC, command, eventually, run};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -8,6 +8,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
@@ -103,10 +104,14 @@ impl Collector {
     }
 
     async fn span(&self, name: &str) -> (String, Span) {
-        eventually(&format!("the span {name:?} among {:?}", self.names()), || async {
-            self.0.lock().unwrap().iter().find(|(_, span)| span.name == name).cloned()
-        })
-        .await
+        let begin = Instant::now();
+        loop {
+            if let Some(found) = self.0.lock().unwrap().iter().find(|(_, span)| span.name == name) {
+                return found.clone();
+            }
+            assert!(begin.elapsed() < DEADLINE, "no span {name:?} among {:?}", self.names());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn names(&self) -> Vec<String> {

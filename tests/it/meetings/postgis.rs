@@ -36,7 +36,9 @@ pub async fn add_persons(store: &Store, count: usize) {
 }
 
 /// What brute force finds of one person's encounters with another: start, end, closest distance.
-type Found = BTreeMap<(PersonId, PersonId), Vec<(DateTime<Utc>, DateTime<Utc>, f64)>>;
+/// Start, end, metres.
+type Stretch = (DateTime<Utc>, DateTime<Utc>, f64);
+type Found = BTreeMap<(PersonId, PersonId), Vec<Stretch>>;
 
 /// All pairs of everybody's locations, then the definitions as window functions.
 const ENCOUNTERS: &str = "
@@ -114,10 +116,7 @@ async fn record(store: &Store, case: &Case) {
     store.record_bulk(some).await.unwrap();
 }
 
-fn assert_found(
-    found: &[Encounter],
-    expected: Option<&Vec<(DateTime<Utc>, DateTime<Utc>, f64)>>,
-) -> Result<(), TestCaseError> {
+fn assert_found(found: &[Encounter], expected: Option<&Vec<Stretch>>) -> Result<(), TestCaseError> {
     let expected = expected.map(Vec::as_slice).unwrap_or_default();
     prop_assert_eq!(
         found.iter().map(|met| (met.start, met.end)).collect::<Vec<_>>(),
