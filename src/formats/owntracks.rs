@@ -51,6 +51,9 @@ pub fn read(value: &Value) -> Result<Message, Vec<FieldError>> {
             let message = "must not be encrypted: nobody but the phone has the key; remove the app's encryption key";
             return Err(vec![FieldError::new("_type", message)]);
         }
+        Some(Value::String(kind)) if kind.is_empty() => {
+            return Err(vec![FieldError::new("_type", "must not be empty")]);
+        }
         Some(Value::String(_)) => return Ok(Message::Other),
         Some(other) => return Err(vec![FieldError::new("_type", format!("must be a text; got {}", short(other)))]),
         None => return Err(vec![FieldError::new("_type", "is required")]),
@@ -115,6 +118,7 @@ mod tests {
         let fields = |value| read(&value).unwrap_err().into_iter().map(|error| error.field).collect::<Vec<_>>();
         assert_eq!(fields(json!({"_type": "location", "lat": "x", "tst": 1e300})), ["lat", "lon", "tst"]);
         assert_eq!(fields(json!({"lat": 1})), ["_type"]);
+        assert_eq!(fields(json!({"_type": ""})), ["_type"]);
         assert_eq!(fields(json!({"_type": "encrypted", "data": ""})), ["_type"]);
         assert_eq!(fields(json!([])), ["body"]);
     }
