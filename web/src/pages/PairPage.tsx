@@ -9,10 +9,11 @@ import { Heading } from '../components/Heading';
 import { LazyMap } from '../components/LazyMap';
 import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
 import { Timeline } from '../components/Timeline';
+import { Widen, widerThan } from '../components/Widen';
 import { ZoneNote } from '../components/ZoneNote';
 import { clock, moment } from '../lib/format';
 import { fullName } from '../lib/person';
-import { PRESETS, useChoices, withChoices, type Choices } from '../lib/search';
+import { useChoices, withChoices, type Choices } from '../lib/search';
 import { toApi } from '../lib/time';
 import { useEventRange } from '../lib/useEventRange';
 import type { Coordinate } from '../map/geometry';
@@ -164,33 +165,10 @@ function None({
   change: (c: Partial<Choices>) => void;
 }) {
   if (a.id === b.id) return <EmptyState title={text.pair.self} />;
-  const wider = (['booth', 'nearby'] as const).filter((preset) => PRESETS[preset].distance > choices.meeting.distance);
-  const help = wider.length > 0 || choices.range ? { help: text.pair.noneHelp } : {};
+  const help = widerThan(choices).length > 0 || choices.range ? { help: text.pair.noneHelp } : {};
   return (
     <EmptyState title={text.pair.none(a.first_name, b.first_name)} {...help}>
-      {wider.map((preset) => (
-        <button
-          key={preset}
-          type="button"
-          className="button"
-          onClick={() => {
-            change({ preset, meeting: PRESETS[preset] });
-          }}
-        >
-          {text.filter.presets[preset]}
-        </button>
-      ))}
-      {choices.range && (
-        <button
-          type="button"
-          className="button"
-          onClick={() => {
-            change({ range: null });
-          }}
-        >
-          {text.person.allDays}
-        </button>
-      )}
+      <Widen choices={choices} change={change} />
     </EmptyState>
   );
 }

@@ -10,10 +10,11 @@ import { Filters } from '../components/Filters';
 import { Heading } from '../components/Heading';
 import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
 import { VirtualList } from '../components/VirtualList';
+import { Widen, widerThan } from '../components/Widen';
 import { ZoneNote } from '../components/ZoneNote';
 import { moment } from '../lib/format';
 import { fullName } from '../lib/person';
-import { PRESETS, useChoices, withChoices, type Choices } from '../lib/search';
+import { useChoices, withChoices, type Choices } from '../lib/search';
 import { dayStart } from '../lib/time';
 import { useEventRange } from '../lib/useEventRange';
 import { text } from '../text';
@@ -65,35 +66,14 @@ function Nobody({
   choices: Choices;
   change: (c: Partial<Choices>) => void;
 }) {
-  const wider = (['booth', 'nearby'] as const).filter((preset) => PRESETS[preset].distance > choices.meeting.distance);
   return (
     <EmptyState
       title={text.person.nobody(person.first_name)}
-      {...(wider.length > 0 || choices.range || choices.atLeast > 0 ? { help: text.person.nobodyHelp } : {})}
+      {...(widerThan(choices).length > 0 || choices.range || choices.atLeast > 0
+        ? { help: text.person.nobodyHelp }
+        : {})}
     >
-      {wider.map((preset) => (
-        <button
-          key={preset}
-          type="button"
-          className="button"
-          onClick={() => {
-            change({ preset, meeting: PRESETS[preset] });
-          }}
-        >
-          {text.filter.presets[preset]}
-        </button>
-      ))}
-      {choices.range && (
-        <button
-          type="button"
-          className="button"
-          onClick={() => {
-            change({ range: null });
-          }}
-        >
-          {text.person.allDays}
-        </button>
-      )}
+      <Widen choices={choices} change={change} />
       {choices.atLeast > 0 && (
         <button
           type="button"
