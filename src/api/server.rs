@@ -119,7 +119,11 @@ pub async fn serve(
 }
 
 fn routes(config: &mut web::ServiceConfig) {
+    // Paths without a variable first, since each one before a match is tried; and of these what comes most often.
     config
+        .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
+        .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
+        .service(path("/api/locations/owntracks", "POST", [web::post().to(owntracks::record)]))
         .service(path(
             "/api/persons",
             "GET, HEAD, POST",
@@ -155,9 +159,6 @@ fn routes(config: &mut web::ServiceConfig) {
             "GET, HEAD",
             [web::get().to(connections::nearby), web::head().to(connections::nearby)],
         ))
-        .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
-        .service(path("/api/locations/owntracks", "POST", [web::post().to(owntracks::record)]))
-        .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
         .service(path(
             "/api/locations/{id}",
             "GET, HEAD, DELETE",

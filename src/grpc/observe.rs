@@ -27,11 +27,13 @@ pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
     let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
     // Anybody may invent a method, and would make a time series with it.
     let method = if code == "12" || response.status() != StatusCode::OK { "other".to_owned() } else { path };
-    trace::rename(&span, method.clone());
-    span.record("rpc.method", method.as_str());
-    span.record("rpc.grpc.status_code", code.as_str());
-    if matches!(code.as_str(), "2" | "4" | "13" | "14" | "15") {
-        span.record("otel.status_code", "ERROR");
+    if trace::enabled() {
+        trace::rename(&span, method.clone());
+        span.record("rpc.method", method.as_str());
+        span.record("rpc.grpc.status_code", code.as_str());
+        if matches!(code.as_str(), "2" | "4" | "13" | "14" | "15") {
+            span.record("otel.status_code", "ERROR");
+        }
     }
     span.in_scope(|| tracing::debug!(method, code, ms = begin.elapsed().as_millis() as u64, "call"));
     response.headers_mut().insert(REQUEST_ID, HeaderValue::from_str(&id).expect("an id is visible ASCII"));

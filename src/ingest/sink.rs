@@ -125,7 +125,7 @@ impl LocationSink {
             received(locations.len());
             refused(locations.len(), error);
         })?;
-        let taken = take(room, &self.origin, locations)?;
+        let taken = take(room, &self.origin, locations);
         if !self.is_queue() {
             return taken.outcome().await;
         }
@@ -140,7 +140,7 @@ impl LocationSink {
             Way::Store(writer) => Reserved::Store(writer, writer.reserve(locations.len()).await?),
             Way::Kafka(producer) => Reserved::Kafka(producer.reserve(locations.len()).await?),
         };
-        take(room, &self.origin, locations)
+        Ok(take(room, &self.origin, locations))
     }
 
     /// Whether Kafka takes what is sent; always, where there is none.
@@ -173,14 +173,14 @@ impl LocationSink {
     }
 }
 
-fn take(room: Reserved<'_>, origin: &Origin, locations: Vec<NewLocation>) -> Result<Taken> {
+fn take(room: Reserved<'_>, origin: &Origin, locations: Vec<NewLocation>) -> Taken {
     let count = locations.len() as u64;
     received(locations.len());
     let way = match room {
-        Reserved::Store(writer, room) => Pending::Store(writer.send(room, locations)?),
+        Reserved::Store(writer, room) => Pending::Store(writer.send(room, locations)),
         Reserved::Kafka(space) => Pending::Kafka(Producer::send(space, origin, locations)),
     };
-    Ok(Taken { way, count, begin: Instant::now() })
+    Taken { way, count, begin: Instant::now() }
 }
 
 impl Taken {

@@ -1,11 +1,11 @@
 //! Group commit: whatever waits while a batch is being stored makes up the next batch.
 
 use crate::domain::{Error, NewLocation, Recorded, Result};
-use crate::store::Store;
+use crate::store::{GroupSize, Job, JobSender, Jobs, Store, jobs};
 use metrics::{counter, gauge, histogram};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 /// The most locations that one request may bring, and so the least that must find room.
@@ -21,25 +21,34 @@ pub struct WriterArgs {
     /// The most locations in one transaction
     #[arg(long, env, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     ingest_batch: u32,
-    /// Transactions under way at once, a database connection each
+    /// Transactions under way at once, at most, a database connection each
     #[arg(long, env, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     ingest_writers: u32,
 }
+
+/// So many must wait for a further transaction to begin beside those under way: about what one costs by itself, in rows.
+const WORTHWHILE: usize = 30;
 
 /// Hands locations to a few writers, each of which stores all that waits in one transaction.
 ///
 /// Cheap to clone. No timer: an idle writer takes a single location at once, and under load batches grow by themselves.
 #[derive(Clone)]
 pub struct BatchWriter {
-    queue: mpsc::UnboundedSender<Job>,
+    queue: JobSender<Request>,
     room: Arc<Semaphore>,
     capacity: u32,
 }
 
-struct Job {
+struct Request {
     locations: Vec<NewLocation>,
     answer: oneshot::Sender<Result<Vec<Recorded>>>,
     _room: Room,
+}
+
+impl Job for Request {
+    fn weight(&self) -> usize {
+        self.locations.len()
+    }
 }
 
 /// Room in the queue; given back when the locations are stored.
@@ -72,11 +81,10 @@ impl BatchWriter {
     /// Starts the writers in the current runtime.
     pub fn start(store: &Store, args: &WriterArgs) -> (Self, Writers) {
         // Unbounded in requests, bounded in locations by `room`.
-        let (queue, jobs) = mpsc::unbounded_channel();
-        let jobs = Arc::new(Mutex::new(jobs));
+        let (queue, requests) = jobs(GroupSize { most: args.ingest_batch as usize, worthwhile: WORTHWHILE });
         let mut writers = JoinSet::new();
         for _ in 0..args.ingest_writers {
-            writers.spawn(write(store.clone(), jobs.clone(), args.ingest_batch as usize));
+            writers.spawn(write(store.clone(), requests.clone()));
         }
         let room = Arc::new(Semaphore::new(args.ingest_queue as usize));
         (Self { queue, room, capacity: args.ingest_queue }, Writers(writers))
@@ -96,14 +104,14 @@ impl BatchWriter {
     }
 
     /// Hands locations over.
-    pub(super) fn send(&self, room: Room, locations: Vec<NewLocation>) -> Result<Answer> {
+    pub(super) fn send(&self, room: Room, locations: Vec<NewLocation>) -> Answer {
         let (answer, answered) = oneshot::channel();
         if locations.is_empty() {
             let _ = answer.send(Ok(Vec::new()));
         } else {
-            self.queue.send(Job { locations, answer, _room: room }).map_err(|_| stopped())?;
+            self.queue.send(Request { locations, answer, _room: room });
         }
-        Ok(Answer(answered))
+        Answer(answered)
     }
 
     /// Stores locations and tells of each, in order, what became of it; returns after commit.
@@ -112,7 +120,7 @@ impl BatchWriter {
     /// or (the connection broke during commit) nobody knows: sending the same again is safe, since what is stored already
     /// is a [`Recorded::Duplicate`].
     pub async fn record(&self, locations: Vec<NewLocation>) -> Result<Vec<Recorded>> {
-        self.send(self.try_reserve(locations.len())?, locations)?.recorded().await
+        self.send(self.try_reserve(locations.len())?, locations).recorded().await
     }
 
     /// How many locations wait, and how many may.
@@ -128,55 +136,41 @@ impl BatchWriter {
     }
 }
 
-async fn write(store: Store, jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>, most: usize) {
-    let mut jobs_of_batch = Vec::new();
-    loop {
-        {
-            // Whoever holds the lock waits for the first job; the other writers store meanwhile.
-            let mut jobs = jobs.lock().await;
-            let Some(first) = jobs.recv().await else { return };
-            let mut count = first.locations.len();
-            jobs_of_batch.push(first);
-            while count < most
-                && let Ok(job) = jobs.try_recv()
-            {
-                count += job.locations.len();
-                jobs_of_batch.push(job);
-            }
-        }
-        store_jobs(&store, std::mem::take(&mut jobs_of_batch)).await;
+async fn write(store: Store, requests: Jobs<Request>) {
+    while let Some((group, _under_way)) = requests.next().await {
+        store_all(&store, group).await;
     }
 }
 
-async fn store_jobs(store: &Store, jobs: Vec<Job>) {
+async fn store_all(store: &Store, requests: Vec<Request>) {
     let begin = Instant::now();
-    let batch: Vec<NewLocation> = jobs.iter().flat_map(|job| job.locations.iter().cloned()).collect();
+    let batch: Vec<NewLocation> = requests.iter().flat_map(|request| request.locations.iter().cloned()).collect();
     histogram!("udaconnect_ingest_batch_locations").record(batch.len() as f64);
     match store.record(&batch).await {
         Ok(recorded) => {
             histogram!("udaconnect_ingest_batch_seconds").record(begin.elapsed());
             count(&recorded);
             let mut recorded = recorded.into_iter();
-            for job in jobs {
-                let its_own = recorded.by_ref().take(job.locations.len()).collect();
+            for request in requests {
+                let its_own = recorded.by_ref().take(request.locations.len()).collect();
                 // Whoever asked may have gone; the locations are stored all the same.
-                let _ = job.answer.send(Ok(its_own));
+                let _ = request.answer.send(Ok(its_own));
             }
         }
         // Perhaps one of them alone is the trouble; the others must not suffer for it.
-        Err(Error::Internal(detail)) if jobs.len() > 1 => {
+        Err(Error::Internal(detail)) if requests.len() > 1 => {
             tracing::error!(detail, locations = batch.len(), "a batch could not be stored; trying each request alone");
-            for job in jobs {
-                let recorded = store.record(&job.locations).await;
+            for request in requests {
+                let recorded = store.record(&request.locations).await;
                 if let Ok(recorded) = &recorded {
                     count(recorded);
                 }
-                let _ = job.answer.send(recorded);
+                let _ = request.answer.send(recorded);
             }
         }
         Err(error) => {
-            for job in jobs {
-                let _ = job.answer.send(Err(error.clone()));
+            for request in requests {
+                let _ = request.answer.send(Err(error.clone()));
             }
         }
     }

@@ -114,12 +114,14 @@ pub async fn observe(
         .increment(1);
     metrics::histogram!("udaconnect_http_request_seconds", "method" => method, "route" => route.clone())
         .record(seconds.as_secs_f64());
-    trace::rename(&span, format!("{method} {route}"));
-    span.record("http.request.method", method);
-    span.record("http.route", &route);
-    span.record("http.response.status_code", status);
-    if status >= 500 {
-        span.record("otel.status_code", "ERROR");
+    if trace::enabled() {
+        trace::rename(&span, format!("{method} {route}"));
+        span.record("http.request.method", method);
+        span.record("http.route", &route);
+        span.record("http.response.status_code", status);
+        if status >= 500 {
+            span.record("otel.status_code", "ERROR");
+        }
     }
     span.in_scope(|| tracing::debug!(method, route, status, ms = seconds.as_millis() as u64, "request"));
     let mut answered = answered;

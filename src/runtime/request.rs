@@ -34,10 +34,14 @@ fn new_id() -> Arc<str> {
 
 /// A span for a request, a child of the caller's own where its headers name one. Probes get none: they would bury the rest.
 ///
-/// What is not known yet is recorded later: `http.route` and the like; its name, too.
+/// What is not known yet is recorded later, if there are traces: `http.route` and the like; its name, too.
 pub fn span<'a>(id: &str, path: &str, header: impl Fn(&str) -> Option<&'a str>) -> Span {
     if matches!(path, "/livez" | "/readyz" | "/metrics") {
         return Span::none();
+    }
+    if !super::trace::enabled() {
+        // What only traces show would cost every request its formatting.
+        return tracing::info_span!("request", request_id = id);
     }
     let span = tracing::info_span!(
         "request",

@@ -8,11 +8,14 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// Where traces go. The variables are those of every OpenTelemetry program.
 #[derive(Clone, Debug, clap::Args)]
@@ -70,10 +73,16 @@ pub fn layer(args: &TraceArgs, role: &str) -> Result<Option<(BoxedLayer, Traces)
         .with_resource(resource)
         .build();
     global::set_text_map_propagator(TraceContextPropagator::new());
+    ENABLED.store(true, Ordering::Relaxed);
     // Our own spans only: those of libraries would be hundreds a request.
     let ours = Targets::new().with_target("udaconnect", LevelFilter::INFO);
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("udaconnect")).with_filter(ours);
     Ok(Some((Box::new(layer), Traces(provider))))
+}
+
+/// Whether this process makes traces.
+pub fn enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
 }
 
 /// Makes a span a child of the one that the headers name (`traceparent`), if they do.
@@ -90,6 +99,9 @@ pub fn rename(span: &Span, name: String) {
 
 /// The current span, as `traceparent` names it; none while nothing is traced.
 pub fn parent() -> Option<String> {
+    if !enabled() {
+        return None;
+    }
     let context = Span::current().context();
     if !context.span().span_context().is_sampled() {
         return None;

@@ -1,5 +1,6 @@
 use super::Store;
 use super::error::{from_diesel, lost_a_race};
+use super::loader::Load;
 use super::schema::location;
 use super::statement::{Bind, Statement};
 use crate::domain::{Coordinate, Error, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange, cell_of};
@@ -49,6 +50,18 @@ pub(super) fn coordinate(point: Point) -> Result<Coordinate> {
     Ok(Coordinate::new(point.y, point.x)?)
 }
 
+impl Load for Location {
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+        let found = location::table.select(LocationRow::as_select()).filter(location::id.eq_any(ids));
+        let rows: Vec<LocationRow> = found.load(connection).await.map_err(from_diesel)?;
+        rows.into_iter().map(LocationRow::into_domain).collect()
+    }
+}
+
 /// A place in the list of a person's locations: after this time and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocationPosition {
@@ -78,15 +91,7 @@ impl std::ops::AddAssign for Stored {
 impl Store {
     /// The location, or [`Error::NotFound`].
     pub async fn location(&self, id: i64) -> Result<Location> {
-        location::table
-            .find(id)
-            .select(LocationRow::as_select())
-            .first(&mut self.connection().await?)
-            .await
-            .optional()
-            .map_err(from_diesel)?
-            .ok_or(Error::NotFound { what: "location", id })?
-            .into_domain()
+        self.location_loader.get(id).await?.ok_or(Error::NotFound { what: "location", id })
     }
 
     /// Deletes one location, or [`Error::NotFound`].
@@ -135,17 +140,14 @@ impl Store {
         order.sort_unstable_by_key(|&i| batch[i].identity());
         order.dedup_by_key(|i| batch[*i].identity());
         let distinct: Vec<&NewLocation> = order.iter().map(|&i| &batch[i]).collect();
-        let columns = Columns::of(&distinct);
         let mut connection = self.connection().await?;
         self.partitions.ensure(&mut connection, &distinct).await?;
 
-        let mut retries = Retries::default();
-        let found = loop {
-            match connection.transaction(async |connection| record_each(connection, &distinct, &columns).await).await {
-                Err(error) if retries.again(&error) => {}
-                done => break done.map_err(from_diesel)?,
-            }
-        };
+        let mut found = HashMap::with_capacity(distinct.len());
+        let mut rest = distinct;
+        while !rest.is_empty() {
+            rest = record_each(&mut connection, &rest, &mut found).await.map_err(from_diesel)?;
+        }
 
         let mut first = HashSet::with_capacity(found.len());
         Ok(batch
@@ -201,17 +203,26 @@ impl Retries {
 
 type Identity = (i64, i64, u64, u64);
 
-/// Inserts distinct locations, inside a transaction of the caller's; tells what became of each whose person exists.
-async fn record_each(
+/// Inserts sorted, distinct locations and tells what became of each whose person exists. Returns those that were there when they
+/// were to be inserted and gone when their ids were asked for: somebody has deleted them, so that they are new again.
+///
+/// One statement, and so one transaction by itself; what was there already needs a second one.
+async fn record_each<'a>(
     connection: &mut AsyncPgConnection,
-    distinct: &[&NewLocation],
-    columns: &Columns,
-) -> QueryResult<HashMap<Identity, Recorded>> {
-    let rows: Vec<(i64, i64, bool)> = columns.record().load(connection).await?;
-    let mut found = HashMap::with_capacity(rows.len());
+    sorted: &[&'a NewLocation],
+    found: &mut HashMap<Identity, Recorded>,
+) -> QueryResult<Vec<&'a NewLocation>> {
+    let columns = Columns::of(sorted);
+    let mut retries = Retries::default();
+    let rows: Vec<(i64, i64, bool)> = loop {
+        match columns.record().load(connection).await {
+            Err(error) if retries.again(&error) => {}
+            done => break done?,
+        }
+    };
     let mut known = Vec::new();
     for (ordinal, id, new) in rows {
-        let location = distinct[ordinal as usize - 1];
+        let location = sorted[ordinal as usize - 1];
         if new {
             found.insert(location.identity(), Recorded::Stored { id });
         } else {
@@ -223,8 +234,9 @@ async fn record_each(
         for (ordinal, id) in rows {
             found.insert(known[ordinal as usize - 1].identity(), Recorded::Duplicate { id });
         }
+        known.retain(|location| !found.contains_key(&location.identity()));
     }
-    Ok(found)
+    Ok(known)
 }
 
 /// Inserts sorted, distinct locations, inside a transaction of the caller's. `given` counts the batch with its repeats.
@@ -233,8 +245,7 @@ pub(super) async fn record_sorted(
     given: usize,
     sorted: &[&NewLocation],
 ) -> QueryResult<Stored> {
-    let mut persons: Vec<i64> = sorted.iter().map(|location| location.person_id().get()).collect();
-    persons.dedup();
+    let persons = persons_of(sorted);
     let present: HashSet<i64> = Statement::<(BigInt,)>::new(
         "SELECT id FROM person WHERE id = ANY($1) FOR KEY SHARE",
         vec![Bind::Ids(&persons)],
@@ -252,9 +263,17 @@ pub(super) async fn record_sorted(
     Ok(Stored { stored, duplicates: given - refused - stored, unknown })
 }
 
-/// A batch, column by column, as `unnest` takes it.
+/// The persons of sorted locations, each once.
+fn persons_of(sorted: &[&NewLocation]) -> Vec<i64> {
+    let mut persons: Vec<i64> = sorted.iter().map(|location| location.person_id().get()).collect();
+    persons.dedup();
+    persons
+}
+
+/// A batch, sorted by identity, column by column, as `unnest` takes it.
 struct Columns {
     persons: Vec<i64>,
+    distinct_persons: Vec<i64>,
     times: Vec<DateTime<Utc>>,
     points: Vec<Point>,
     accuracies: Vec<Option<f64>>,
@@ -265,6 +284,7 @@ impl Columns {
     fn of(locations: &[&NewLocation]) -> Self {
         Self {
             persons: locations.iter().map(|l| l.person_id().get()).collect(),
+            distinct_persons: persons_of(locations),
             times: locations.iter().map(|l| l.creation_time()).collect(),
             points: locations.iter().map(|l| point(l.coordinate())).collect(),
             accuracies: locations.iter().map(|l| l.accuracy_m()).collect(),
@@ -279,7 +299,7 @@ impl Columns {
                  SELECT * FROM unnest($1, $2, $3, $4, $5)
                      WITH ORDINALITY AS t (person_id, creation_time, coordinate, accuracy_m, cell, ordinal)
              ), present AS MATERIALIZED (
-                 SELECT id FROM person WHERE id IN (SELECT person_id FROM given) FOR KEY SHARE
+                 SELECT id FROM person WHERE id = ANY($6) FOR KEY SHARE
              ), numbered AS MATERIALIZED (
                  SELECT nextval('location_id_seq') AS id, given.*
                  FROM given WHERE person_id IN (SELECT id FROM present) ORDER BY ordinal
@@ -291,7 +311,7 @@ impl Columns {
              )
              SELECT numbered.ordinal, numbered.id, inserted.id IS NOT NULL
              FROM numbered LEFT JOIN inserted USING (id)",
-            self.binds(),
+            self.binds().into_iter().chain([Bind::Ids(&self.distinct_persons)]).collect(),
         )
     }
 

@@ -6,6 +6,8 @@
 mod connect;
 mod dead_letters;
 mod error;
+mod group;
+mod loader;
 mod locations;
 mod migrations;
 mod offsets;
@@ -16,15 +18,17 @@ mod statement;
 
 pub use connect::{DatabaseArgs, DatabaseUrl};
 pub use dead_letters::{DeadLetter, Read, Replayed, SetAside};
+pub use group::{GroupSize, Job, JobSender, Jobs, UnderWay, jobs};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
 pub use offsets::{Advance, Committed, Fate, Owned};
 pub use proximity::{CellTimes, Snapshot};
 
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Location, Person, Result};
 use connect::Connector;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use loader::Loader;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -36,6 +40,8 @@ pub struct Store {
     connector: Connector,
     wait: Duration,
     partitions: Arc<locations::Partitions>,
+    person_loader: Loader<Person>,
+    location_loader: Loader<Location>,
     probe: Arc<Mutex<Probe>>,
 }
 
@@ -54,7 +60,16 @@ impl Store {
         let connector = Connector::new(args, application)?;
         let wait = connector.connect_timeout();
         let pool = connector.clone().pool()?;
-        Ok(Self { pool, connector, wait, partitions: Arc::default(), probe: Arc::default() })
+        let (person_loader, location_loader) = (Loader::start(&pool, wait), Loader::start(&pool, wait));
+        Ok(Self {
+            pool,
+            connector,
+            wait,
+            partitions: Arc::default(),
+            person_loader,
+            location_loader,
+            probe: Arc::default(),
+        })
     }
 
     /// Fails with what an operator must mend (a wrong password, a server that is too old). What may pass by itself is logged,

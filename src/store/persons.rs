@@ -1,11 +1,12 @@
 use super::Store;
 use super::error::from_diesel;
+use super::loader::Load;
 use super::schema::{location, person};
 use super::statement::{Bind, Statement};
 use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use std::collections::{HashMap, HashSet};
 
 /// A person as a row.
@@ -29,6 +30,18 @@ impl PersonRow {
     }
 }
 
+impl Load for Person {
+    fn id(&self) -> i64 {
+        self.id.get()
+    }
+
+    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+        let found = person::table.select(PersonRow::as_select()).filter(person::id.eq_any(ids));
+        let rows: Vec<PersonRow> = found.load(connection).await.map_err(from_diesel)?;
+        rows.into_iter().map(PersonRow::into_domain).collect()
+    }
+}
+
 impl Store {
     /// Stores a person under a new id.
     pub async fn create_person(&self, new: &NewPerson) -> Result<Person> {
@@ -47,15 +60,7 @@ impl Store {
 
     /// The person, or [`Error::NotFound`].
     pub async fn person(&self, id: PersonId) -> Result<Person> {
-        person::table
-            .find(id.get())
-            .select(PersonRow::as_select())
-            .first(&mut self.connection().await?)
-            .await
-            .optional()
-            .map_err(from_diesel)?
-            .ok_or(Error::NotFound { what: "person", id: id.get() })?
-            .into_domain()
+        self.person_loader.get(id.get()).await?.ok_or(Error::NotFound { what: "person", id: id.get() })
     }
 
     /// Persons by id, after `after`, at most `limit`. Each word of `query` must occur in a name or the company, in any case.

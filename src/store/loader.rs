@@ -1,0 +1,86 @@
+//! Lookups by id that share their way to the database, as DataLoader (<https://github.com/graphql/dataloader>) does it, without its
+//! cache: every answer is younger than its question.
+
+use super::connect::checkout;
+use super::group::{GroupSize, Job, JobSender, Jobs, jobs};
+use crate::domain::{Error, Result};
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::Pool;
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Questions under way at once, for each kind of thing.
+const AT_ONCE: usize = 2;
+const SIZE: GroupSize = GroupSize { most: 1_000, worthwhile: 100 };
+
+/// What can be loaded by id.
+pub(super) trait Load: Clone + Send + Sized + 'static {
+    fn id(&self) -> i64;
+
+    /// Those of the ids that exist, in any order.
+    fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> impl Future<Output = Result<Vec<Self>>> + Send;
+}
+
+/// Looks things of one kind up. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Loader<T>(JobSender<Lookup<T>>);
+
+struct Lookup<T> {
+    id: i64,
+    answer: oneshot::Sender<Result<Option<T>>>,
+}
+
+impl<T> Job for Lookup<T> {
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+impl<T: Load> Loader<T> {
+    /// Starts in the current runtime; ends when every clone is dropped.
+    pub(super) fn start(pool: &Pool<AsyncPgConnection>, wait: Duration) -> Self {
+        // Bounded by how many callers there are: each waits for its answer.
+        let (queue, lookups) = jobs(SIZE);
+        for _ in 0..AT_ONCE {
+            tokio::spawn(answer_all(pool.clone(), wait, lookups.clone()));
+        }
+        Self(queue)
+    }
+
+    /// The thing with this id, if there is one.
+    pub(super) async fn get(&self, id: i64) -> Result<Option<T>> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Lookup { id, answer });
+        answered.await.map_err(|_| Error::Internal("the loader has ended".to_owned()))?
+    }
+}
+
+async fn answer_all<T: Load>(pool: Pool<AsyncPgConnection>, wait: Duration, lookups: Jobs<Lookup<T>>) {
+    while let Some((mut group, _under_way)) = lookups.next().await {
+        let found = load(&pool, wait, &group).await;
+        if found.is_err() {
+            // Those that came meanwhile would wait as long for the same answer.
+            group.extend(lookups.take_waiting());
+        }
+        for Lookup { id, answer } in group {
+            // Whoever asked may have gone.
+            let _ = answer.send(match &found {
+                Ok(found) => Ok(found.get(&id).cloned()),
+                Err(error) => Err(error.clone()),
+            });
+        }
+    }
+}
+
+async fn load<T: Load>(
+    pool: &Pool<AsyncPgConnection>,
+    wait: Duration,
+    lookups: &[Lookup<T>],
+) -> Result<HashMap<i64, T>> {
+    let mut ids: Vec<i64> = lookups.iter().map(|lookup| lookup.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let found = T::load(&mut *checkout(pool, wait).await?, &ids).await?;
+    Ok(found.into_iter().map(|thing| (thing.id(), thing)).collect())
+}
