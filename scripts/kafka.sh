@@ -2,7 +2,9 @@
 # A real Apache Kafka for development and tests: one node (KRaft, broker and controller in one), on 127.0.0.1 only.
 #
 #   kafka.sh install              what is needed to start one, if it is missing
-#   kafka.sh start DIR            starts the broker of DIR and waits until it answers
+#   kafka.sh start DIR [--protocol PROTOCOL] [--set NAME=VALUE]…
+#                                 starts the broker of DIR and waits until it answers. PROTOCOL is SSL, SASL_SSL or SASL_PLAINTEXT,
+#                                 with the settings that it needs; not with Docker
 #   kafka.sh stop DIR             stops it, if it runs
 #   kafka.sh remove DIR           stops it and removes all its data
 #   kafka.sh status DIR           exit status 0 while it answers
@@ -85,6 +87,9 @@ run_java() { exec "$(find_java)" -cp "$LIBS/*" -Djava.awt.headless=true -Dlog4j2
 
 # ---- the broker -----------------------------------------------------------------------------------------------------
 
+PROTOCOL=PLAINTEXT
+SETTINGS=()
+
 # settings LISTEN ADVERTISED CONTROLLER_PORT DATA
 # The short session is for tests: a killed broker may come back only when its old session has ended.
 settings() {
@@ -93,8 +98,10 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$3
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://$1,CONTROLLER://127.0.0.1:$3
-advertised.listeners=PLAINTEXT://$2
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,$PROTOCOL:$PROTOCOL
+inter.broker.listener.name=$PROTOCOL
+listeners=$PROTOCOL://$1,CONTROLLER://127.0.0.1:$3
+advertised.listeners=$PROTOCOL://$2
 log.dirs=$4
 auto.create.topics.enable=false
 num.partitions=4
@@ -111,12 +118,14 @@ broker.session.timeout.ms=3000
 num.network.threads=2
 num.io.threads=4
 END
+  printf '%s\n' ${SETTINGS[@]+"${SETTINGS[@]}"}
 }
 
-# Whether a broker answers: ApiVersions, version 0, which every version knows.
+# Whether a broker answers: ApiVersions, version 0, which every version knows. Behind TLS or a password only that it listens.
 answers() {
   (
     exec 3<>"/dev/tcp/$1/$2" || exit 1
+    if ! grep -q '^listeners=PLAINTEXT' "$DIR/server.properties" 2>/dev/null && [ -f "$DIR/server.properties" ]; then exit 0; fi
     printf '\0\0\0\12\0\22\0\0\0\0\0\1\377\377' >&3
     # The answer begins with its length, whose first byte is 0.
     LC_ALL=C IFS= read -r -d '' -t 5 -n1 _ <&3
@@ -170,6 +179,9 @@ start_jars() {
 
 start() {
   local port n=0
+  if [ "${1:-}" = --protocol ]; then PROTOCOL=$2 && shift 2; fi
+  while [ "${1:-}" = --set ]; do SETTINGS+=("$2") && shift 2; done
+  [ $# = 0 ] || die "unknown argument $1"
   if [ -n "${KAFKA_BOOTSTRAP:-}" ]; then
     say "using the Kafka of KAFKA_BOOTSTRAP"
     return 0
@@ -178,6 +190,7 @@ start() {
   if have flock; then flock 9; fi
   if ! running; then
     choose
+    if [ "$PROTOCOL" != PLAINTEXT ] && [ "$WITH" = docker ]; then die "--protocol works with Kafka's jars only: KAFKA_WITH=jars"; fi
     port=$(remembered_port "$DIR/port")
     say "starting Apache Kafka $VERSION ($WITH) on 127.0.0.1:$port"
     rm -f "$DIR/with"

@@ -124,18 +124,27 @@ impl Cli {
         command.build();
         let Some((name, matches)) = self.matches.subcommand() else { unreachable!("there is no run without a role") };
         let role = command.find_subcommand(name).expect("what was matched exists");
-        #[cfg(feature = "store")]
-        if matches.ids().any(|id| id == "database_url") {
-            let database = crate::store::DatabaseArgs::from_arg_matches(matches).map_err(|error| error.to_string());
-            let checked = database.and_then(|database| database.check().map_err(|error| error.to_string()));
-            if let Err(error) = checked {
-                eprintln!("error: {error}");
-                return ExitCode::from(2);
-            }
+        if let Err(error) = check_servers(matches) {
+            eprintln!("error: {error:#}");
+            return ExitCode::from(2);
         }
         print!("{}", settings::list(role, matches));
         ExitCode::SUCCESS
     }
+}
+
+/// Whether what leads to other servers can be used, as far as that shows without asking them.
+#[allow(unused_variables)] // in a build without roles
+fn check_servers(matches: &ArgMatches) -> anyhow::Result<()> {
+    #[cfg(feature = "store")]
+    if matches.ids().any(|id| id == "database_url") {
+        crate::store::DatabaseArgs::from_arg_matches(matches)?.check()?;
+    }
+    #[cfg(feature = "stream")]
+    if matches.ids().any(|id| id == "kafka_bootstrap") {
+        crate::stream::KafkaArgs::from_arg_matches(matches)?.check()?;
+    }
+    Ok(())
 }
 
 impl Role {

@@ -21,6 +21,9 @@ pub mod store;
 /// Kafka: producer, partition reader, partitioner.
 #[cfg(feature = "stream")]
 pub mod stream;
+/// TLS to PostgreSQL and Kafka.
+#[cfg(feature = "tls")]
+pub mod tls;
 /// What travels ↔ domain.
 #[cfg(feature = "wire")]
 pub mod wire;

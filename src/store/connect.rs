@@ -1,6 +1,7 @@
 //! How to reach PostgreSQL, and what must be there.
 
 use super::error::{POSTGRES, unavailable};
+use super::url::{DatabaseUrl, Parsed, describe};
 use crate::domain::{Error, Result};
 use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
@@ -11,12 +12,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Where the database is and how it is used.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
-    /// PostgreSQL with PostGIS, e.g. postgres://udaconnect@localhost/udaconnect
+    /// PostgreSQL with PostGIS, e.g. postgres://udaconnect@localhost/udaconnect; ?sslmode= and &sslrootcert= as everywhere
     #[arg(long, env, value_name = "URL", hide_env_values = true, required = true)]
     database_url: Option<DatabaseUrl>,
     /// File that holds the password, if the URL has none (a mounted secret)
@@ -31,55 +33,9 @@ pub struct DatabaseArgs {
     /// How long one statement may run
     #[arg(long, env, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     database_statement_timeout: u64,
-}
-
-/// A `DATABASE_URL`, or why it is none. Its `Debug` shows no password.
-///
-/// A wrong one is kept and not refused by the command line's parser, which would repeat the text, password and all.
-#[derive(Clone)]
-pub struct DatabaseUrl(Result<tokio_postgres::Config, String>);
-
-impl std::str::FromStr for DatabaseUrl {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(parse(text)))
-    }
-}
-
-impl std::fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Ok(config) => f.write_str(&describe(config)),
-            Err(why) => f.write_str(why),
-        }
-    }
-}
-
-fn parse(text: &str) -> Result<tokio_postgres::Config, String> {
-    let config: tokio_postgres::Config = text.parse().map_err(|e: tokio_postgres::Error| {
-        let why = std::error::Error::source(&e).map(|s| format!(" ({s})")).unwrap_or_default();
-        format!("is not a PostgreSQL URL such as postgres://user@host:5432/database{why}")
-    })?;
-    if config.get_hosts().is_empty() {
-        return Err("names no host; write postgres://user@host:5432/database".to_owned());
-    }
-    if config.get_ssl_mode() == tokio_postgres::config::SslMode::Require {
-        return Err("asks for sslmode=require, which this build cannot do; use a private network or a TLS proxy".into());
-    }
-    Ok(config)
-}
-
-fn describe(config: &tokio_postgres::Config) -> String {
-    use tokio_postgres::config::Host;
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(name)) => name.clone(),
-        Some(Host::Unix(path)) => path.display().to_string(),
-        None => "?".to_owned(),
-    };
-    let port = config.get_ports().first().copied().unwrap_or(5432);
-    let database = config.get_dbname().or(config.get_user()).unwrap_or("?");
-    format!("{host}:{port}/{database} as {}", config.get_user().unwrap_or("?"))
+    /// Searches for meetings that begin at once, more wait in line; 0 for one per processor
+    #[arg(long, env, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    database_searches: u32,
 }
 
 /// The oldest servers that this program is tested with and written for.
@@ -90,6 +46,7 @@ const OLDEST_POSTGIS: (u32, u32) = (3, 0);
 #[derive(Clone)]
 pub(super) struct Connector {
     config: tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
     pool_size: usize,
     connect_timeout: Duration,
     statement_timeout: Duration,
@@ -99,27 +56,36 @@ pub(super) struct Connector {
 }
 
 impl DatabaseArgs {
-    /// Whether these can be used, as far as that shows without a server: the form of the URL, and the file of the password.
+    /// How many searches for meetings may be worked on at once.
+    pub(super) fn searches(&self) -> usize {
+        self.database_searches as usize
+    }
+
+    /// Whether these can be used, as far as that shows without a server: the form of the URL, and the files of the password and
+    /// of certificates.
     pub fn check(&self) -> Result<()> {
         self.config().map(|_| ())
     }
 
-    fn config(&self) -> Result<tokio_postgres::Config> {
-        let url = self.database_url.as_ref().ok_or_else(|| Error::invalid("DATABASE_URL", "must be given"))?;
-        let mut config = url.0.clone().map_err(|why| Error::invalid("DATABASE_URL", why))?;
+    fn config(&self) -> Result<(tokio_postgres::Config, Option<MakeRustlsConnect>)> {
+        let wrong = |why: String| Error::invalid("DATABASE_URL", why);
+        let url = self.database_url.as_ref().ok_or_else(|| wrong("must be given".to_owned()))?;
+        let parsed: Parsed = url.0.clone().map_err(wrong)?;
+        let tls = parsed.tls().map_err(wrong)?;
+        let mut config = parsed.config;
         if let Some(path) = &self.database_password_file {
             let password = std::fs::read_to_string(path).map_err(|e| {
                 Error::invalid("DATABASE_PASSWORD_FILE", format!("{} cannot be read: {e}", path.display()))
             })?;
             config.password(password.trim_end_matches(['\r', '\n']));
         }
-        Ok(config)
+        Ok((config, tls))
     }
 }
 
 impl Connector {
     pub(super) fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
-        let mut config = args.config()?;
+        let (mut config, tls) = args.config()?;
         if config.get_application_name().is_none() {
             config.application_name(format!("udaconnect {application}"));
         }
@@ -140,6 +106,7 @@ impl Connector {
         config.tcp_user_timeout(Duration::from_secs(30));
         Ok(Self {
             config,
+            tls,
             pool_size: args.database_pool_size as usize,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
             statement_timeout: Duration::from_secs(args.database_statement_timeout),
@@ -157,8 +124,8 @@ impl Connector {
 
     /// One connection of its own, outside any pool. Errors say where it was tried and what to do.
     pub(super) async fn connect(&self) -> Result<AsyncPgConnection> {
-        let config = self.config.clone();
-        let establishing = self.runtime.spawn(tokio::time::timeout(self.connect_timeout, establish(config)));
+        let (config, tls) = (self.config.clone(), self.tls.clone());
+        let establishing = self.runtime.spawn(tokio::time::timeout(self.connect_timeout, establish(config, tls)));
         let established = establishing.await.map_err(|error| Error::Internal(error.to_string()))?;
         match established {
             Err(_) => {
@@ -186,6 +153,9 @@ impl Connector {
             }
             Some(&SqlState::INVALID_CATALOG_NAME) => "create the database (createdb) or correct DATABASE_URL",
             Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "grant the user CONNECT on the database",
+            _ if is_wrong_tls(error, &text) => {
+                "check sslmode and sslrootcert in DATABASE_URL, and the server's certificate"
+            }
             _ if error.to_string().contains("password missing") => {
                 "the server wants a password: put it in DATABASE_URL or DATABASE_PASSWORD_FILE"
             }
@@ -210,9 +180,25 @@ impl Connector {
     }
 }
 
-async fn establish(config: tokio_postgres::Config) -> Result<AsyncPgConnection, Establish> {
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await.map_err(Establish::Setup)
+async fn establish(
+    config: tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+) -> Result<AsyncPgConnection, Establish> {
+    let established = if let Some(tls) = tls {
+        let (client, connection) = config.connect(tls).await.map_err(Establish::Refused)?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    } else {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
+        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    };
+    established.map_err(Establish::Setup)
+}
+
+/// Whether a server was reached that cannot be talked to as `sslmode` demands, and will not be until somebody mends that.
+fn is_wrong_tls(error: &tokio_postgres::Error, text: &str) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let tls = cause.and_then(|cause| cause.get_ref()?.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_))) || text.contains("server does not support TLS")
 }
 
 enum Establish {

@@ -15,14 +15,17 @@ mod persons;
 mod proximity;
 mod schema;
 mod statement;
+mod turns;
+mod url;
 
-pub use connect::{DatabaseArgs, DatabaseUrl};
+pub use connect::DatabaseArgs;
 pub use dead_letters::{DeadLetter, Read, Replayed, SetAside};
 pub use group::{GroupSize, Job, JobSender, Jobs, UnderWay, jobs};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
 pub use offsets::{Advance, Committed, Fate, Owned};
 pub use proximity::{CellTimes, Snapshot};
+pub use url::DatabaseUrl;
 
 use crate::domain::{Error, Location, Person, Result};
 use connect::Connector;
@@ -32,6 +35,7 @@ use loader::Loader;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+use turns::Turns;
 
 /// The database, through a pool of connections.
 #[derive(Clone)]
@@ -40,6 +44,7 @@ pub struct Store {
     connector: Connector,
     wait: Duration,
     partitions: Arc<locations::Partitions>,
+    turns: Turns,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,
     probe: Arc<Mutex<Probe>>,
@@ -66,6 +71,7 @@ impl Store {
             connector,
             wait,
             partitions: Arc::default(),
+            turns: Turns::new(args.searches()),
             person_loader,
             location_loader,
             probe: Arc::default(),

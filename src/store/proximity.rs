@@ -6,6 +6,7 @@ use super::locations::{LocationColumns, LocationRow, coordinate, point};
 use super::persons::PersonRow;
 use super::schema::person;
 use super::statement::{Bind, Statement};
+use super::turns::Turn;
 use crate::domain::{Cell, Error, Fix, Location, Lookup, Person, PersonId, Result, TimeRange};
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 use diesel::prelude::*;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 /// with it: whatever the server still does for it is ended.
 pub struct Snapshot {
     connection: Object<AsyncPgConnection>,
+    _turn: Turn,
     began: Instant,
     limit: Duration,
 }
@@ -46,8 +48,9 @@ const CELLS_AT_SIGHT: u64 = 5_000;
 const MOST_CELLS: usize = 2_000_000;
 
 impl Store {
-    /// Begins a snapshot.
+    /// Begins a snapshot, when it is its turn.
     pub async fn snapshot(&self) -> Result<Snapshot> {
+        let turn = self.turns.take().await;
         let mut connection = self.connection().await?;
         // A plan is kept as long as its connection. Made while a partition was small or not yet analysed it would be a
         // sequential scan, and stay one when the partition has grown; what is asked for here always is a few index entries.
@@ -58,7 +61,7 @@ impl Store {
         )
         .await
         .map_err(from_diesel)?;
-        Ok(Snapshot { connection, began: Instant::now(), limit: self.connector.statement_timeout() })
+        Ok(Snapshot { connection, _turn: turn, began: Instant::now(), limit: self.connector.statement_timeout() })
     }
 
     /// The UTC days on which a person has locations, each with their number, oldest first; [`Error::NotFound`] for an unknown

@@ -1,3 +1,5 @@
+use super::KafkaSecurityArgs;
+use crate::domain::Result;
 use std::time::Duration;
 
 /// Where Kafka is and what its topic is like.
@@ -19,6 +21,15 @@ pub struct KafkaArgs {
     /// Replicas of a topic that is created (3 where there are three brokers)
     #[arg(long, env, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i16).range(1..=100))]
     pub kafka_replication: i16,
+    #[command(flatten)]
+    pub security: KafkaSecurityArgs,
+}
+
+impl KafkaArgs {
+    /// Whether these can be used, as far as that shows without a broker.
+    pub fn check(&self) -> Result<()> {
+        self.security.read().map(|_| ())
+    }
 }
 
 /// How records are sent.
@@ -80,7 +91,7 @@ impl Bootstrap {
 impl std::str::FromStr for Bootstrap {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         text.split(',')
             .map(|broker| {
                 let broker = broker.trim();
@@ -91,7 +102,7 @@ impl std::str::FromStr for Bootstrap {
                     _ => Err(format!("must be host:port, several separated by commas; got {broker:?}")),
                 }
             })
-            .collect::<Result<_, _>>()
+            .collect::<std::result::Result<_, _>>()
             .map(Self)
     }
 }

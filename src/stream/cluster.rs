@@ -1,3 +1,4 @@
+use super::security::Security;
 use super::{KafkaArgs, unavailable};
 use crate::domain::{Error, Result};
 use rskafka::BackoffConfig;
@@ -19,15 +20,17 @@ const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 pub struct Cluster {
     args: KafkaArgs,
     bootstrap: Vec<String>,
+    security: Security,
     client: Mutex<Option<Arc<Client>>>,
 }
 
 impl Cluster {
-    /// Connects to nothing yet. [`Error::Invalid`] when no brokers are given.
+    /// Connects to nothing yet. [`Error::Invalid`] when no brokers are given, or when a file of certificates or a password that
+    /// is named cannot be read.
     pub fn new(args: &KafkaArgs) -> Result<Self> {
         let bootstrap =
             args.kafka_bootstrap.as_ref().ok_or_else(|| Error::invalid("KAFKA_BOOTSTRAP", "must be given"))?.brokers();
-        Ok(Self { args: args.clone(), bootstrap, client: Mutex::default() })
+        Ok(Self { args: args.clone(), bootstrap, security: args.security.read()?, client: Mutex::default() })
     }
 
     pub fn topic(&self) -> &str {
@@ -109,7 +112,9 @@ impl Cluster {
         if let Some(client) = &*current {
             return Ok(client.clone());
         }
-        let client = ClientBuilder::new(self.bootstrap.clone())
+        let client = self
+            .security
+            .apply(ClientBuilder::new(self.bootstrap.clone()))
             .client_id("udaconnect")
             .max_message_size(MAX_MESSAGE)
             .backoff_config(BackoffConfig {

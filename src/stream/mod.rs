@@ -10,6 +10,7 @@ mod lane;
 mod partitioner;
 mod producer;
 mod reader;
+mod security;
 
 pub use args::{Bootstrap, KafkaArgs, ProducerArgs};
 pub use backoff::Backoff;
@@ -18,6 +19,7 @@ pub use partitioner::partition_of;
 pub use producer::{Delivery, Place, Producer, Space};
 pub use reader::{Fetched, Reader};
 pub use rskafka::record::{Record, RecordAndOffset};
+pub use security::KafkaSecurityArgs;
 
 use crate::domain::Error;
 

@@ -40,6 +40,16 @@ EXTERNAL = {
     "kafka.enabled": "false",
     "kafka.bootstrap": r"a.example.org:9092\,b.example.org:9094",
 }
+# Behind TLS and passwords, certified by an authority of the operator's own.
+ENCRYPTED = EXTERNAL | {
+    "database.sslMode": "verify-ca",
+    "database.caSecret": "db-ca",
+    "database.caKey": "root.pem",
+    "kafka.securityProtocol": "SASL_SSL",
+    "kafka.caSecret": "broker-ca",
+    "kafka.sasl.username": "udaconnect",
+    "kafka.sasl.existingSecret": "broker-user",
+}
 NO_KAFKA = {"kafka.enabled": "false"}
 PRODUCTION = [CHART / "values-production.yaml"]
 
@@ -48,6 +58,7 @@ CASES = {
     "default": ({}, []),
     "production": ({}, PRODUCTION),
     "external servers": (EXTERNAL, []),
+    "encrypted": (ENCRYPTED, []),
     "without Kafka": (NO_KAFKA, []),
     "everything": (EVERYTHING, []),
 }

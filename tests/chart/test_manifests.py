@@ -109,7 +109,8 @@ def test_ports_match_probes_and_services(case):
 
 def test_what_pods_refer_to_exists(case):
     maps, secrets = case.kind("ConfigMap"), case.kind("Secret")
-    external = {"udaconnect-database", "mine"}  # brought by the operator in the cases with existingSecret
+    # Brought by the operator in the cases with servers of their own.
+    external = {"udaconnect-database", "udaconnect-kafka", "mine", "db-ca", "broker-ca", "broker-user"}
     for where, container, pod in case.containers():
         for variable in container.get("env", []):
             reference = variable.get("valueFrom", {}).get("configMapKeyRef")

@@ -14,7 +14,8 @@ import pytest
 from conftest import CASES, ROOT, render
 
 PROGRAM = os.environ.get("UDACONNECT") or str(ROOT / "target" / "debug" / "udaconnect")
-MOUNT = "/etc/udaconnect/database"
+MOUNT = "/etc/udaconnect/"
+CERTIFICATE = ROOT / "tests" / "data" / "authority.pem"
 DEADLINE = 60  # seconds
 
 
@@ -33,7 +34,7 @@ CONTAINERS = ours()
 
 
 def environment(rendered, container, pod, tmp_path):
-    """The variables as the container would get them, with the password's file where this test can make one."""
+    """The variables as the container would get them, with the files they name where this test can make them."""
     resolved = {}
     for variable in container["env"]:
         if "value" in variable:
@@ -41,15 +42,22 @@ def environment(rendered, container, pod, tmp_path):
         else:
             reference = variable["valueFrom"]["configMapKeyRef"]
             resolved[variable["name"]] = rendered.one("ConfigMap", reference["name"])["data"][reference["key"]]
-    file = resolved.get("DATABASE_PASSWORD_FILE")
-    if file:
-        mount = next(m for m in container["volumeMounts"] if m["mountPath"] == MOUNT)
-        volume = next(v for v in pod["volumes"] if v["name"] == mount["name"])
-        paths = [f"{MOUNT}/{item['path']}" for item in volume["secret"]["items"]]
-        assert file in paths, "the password's file is not mounted"
-        here = tmp_path / "password"
-        here.write_text("secret\n")
-        resolved["DATABASE_PASSWORD_FILE"] = str(here)
+    volumes = {v["name"]: v for v in pod.get("volumes", [])}
+    mounted = {
+        f"{mount['mountPath']}/{item['path']}"
+        for mount in container.get("volumeMounts", [])
+        for item in volumes[mount["name"]].get("secret", {}).get("items", [])
+    }
+    named = set()
+    for name, value in resolved.items():
+        for file in re.findall(re.escape(MOUNT) + r"[^&]+", value):
+            assert file in mounted, f"{name}: {file} is not mounted"
+            named.add(file)
+            here = tmp_path / file.removeprefix(MOUNT).replace("/", "-")
+            here.write_text(CERTIFICATE.read_text() if file.endswith(".crt") else "secret\n")
+            value = value.replace(file, str(here))
+        resolved[name] = value
+    assert named == mounted, f"nothing asks for {mounted - named}"
     return resolved
 
 

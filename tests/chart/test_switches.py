@@ -247,6 +247,11 @@ def test_connections_fit_the_database(default, production):
     ("sets", "said"),
     [
         ({"api.replica": "2"}, "replica"),
+        ({"database.sslMode": "require"}, "the chart's own speaks no TLS"),
+        ({"kafka.securityProtocol": "SSL"}, "the chart's own speaks PLAINTEXT"),
+        (EXTERNAL | {"kafka.caSecret": "x"}, "unless kafka.securityProtocol is SSL"),
+        (EXTERNAL | {"kafka.securityProtocol": "SASL_SSL", "kafka.sasl.username": "x"}, "needs kafka.sasl.username, and a Secret"),
+        (EXTERNAL | {"database.sslMode": "on"}, "sslMode"),
         ({"database.host": "x"}, "postgres.enabled and database.host"),
         ({"postgres.enabled": "false"}, "database.host must name a server"),
         ({"postgres.enabled": "false", "database.host": "x"}, "database.existingSecret"),

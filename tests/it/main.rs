@@ -9,6 +9,7 @@ mod api_faults;
 mod api_input;
 mod app;
 mod cli;
+mod encrypted;
 mod grpc;
 mod grpc_stream;
 mod kafka_apache;

@@ -74,6 +74,33 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- define "udaconnect.database.url" -}}
 {{- printf "postgres://%s@%s:%s/%s" (urlquery .Values.database.user) (include "udaconnect.database.host" .) (include "udaconnect.database.port" .) (urlquery .Values.database.name) }}
+{{- $tls := list }}
+{{- with .Values.database.sslMode }}{{- $tls = append $tls (printf "sslmode=%s" .) }}{{- end }}
+{{- if .Values.database.caSecret }}{{- $tls = append $tls "sslrootcert=/etc/udaconnect/database-ca/ca.crt" }}{{- end }}
+{{- with $tls }}?{{ join "&" . }}{{- end }}
+{{- end }}
+
+{{- define "udaconnect.kafka.tls" -}}
+{{- if has .Values.kafka.securityProtocol (list "SSL" "SASL_SSL") }}true{{ end }}
+{{- end }}
+
+{{- define "udaconnect.kafka.sasl" -}}
+{{- if hasPrefix "SASL_" .Values.kafka.securityProtocol }}true{{ end }}
+{{- end }}
+
+{{/* How external brokers are talked to, as variables of the program. */}}
+{{- define "udaconnect.kafka.security" -}}
+{{- if ne .Values.kafka.securityProtocol "PLAINTEXT" }}
+KAFKA_SECURITY_PROTOCOL: {{ .Values.kafka.securityProtocol }}
+{{- if include "udaconnect.kafka.tls" . | and .Values.kafka.caSecret }}
+KAFKA_CA_FILE: /etc/udaconnect/kafka-ca/ca.crt
+{{- end }}
+{{- if include "udaconnect.kafka.sasl" . }}
+KAFKA_SASL_MECHANISM: {{ .Values.kafka.sasl.mechanism }}
+KAFKA_USERNAME: {{ .Values.kafka.sasl.username | quote }}
+KAFKA_PASSWORD_FILE: /etc/udaconnect/kafka/password
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* What cannot work is said now, and not by pods that never become ready. */}}
@@ -86,6 +113,18 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- if and (not .Values.postgres.enabled) (not .Values.database.existingSecret) (not .Values.database.password) }}
 {{- fail "the external database needs a password: put it into a Secret and name that in database.existingSecret" }}
+{{- end }}
+{{- if and .Values.postgres.enabled (or .Values.database.sslMode .Values.database.caSecret) }}
+{{- fail "database.sslMode and database.caSecret are for an external server: the chart's own speaks no TLS" }}
+{{- end }}
+{{- if and .Values.kafka.enabled (ne .Values.kafka.securityProtocol "PLAINTEXT") }}
+{{- fail "kafka.securityProtocol is for external brokers: the chart's own speaks PLAINTEXT" }}
+{{- end }}
+{{- if and .Values.kafka.caSecret (not (include "udaconnect.kafka.tls" .)) }}
+{{- fail "kafka.caSecret means nothing unless kafka.securityProtocol is SSL or SASL_SSL" }}
+{{- end }}
+{{- if and (include "udaconnect.kafka.sasl" .) (or (not .Values.kafka.sasl.username) (not .Values.kafka.sasl.existingSecret)) }}
+{{- fail (printf "kafka.securityProtocol %s needs kafka.sasl.username, and a Secret with the password in kafka.sasl.existingSecret" .Values.kafka.securityProtocol) }}
 {{- end }}
 {{- if and .Values.kafka.enabled .Values.kafka.bootstrap }}
 {{- fail "kafka.enabled and kafka.bootstrap contradict each other: set kafka.enabled=false to use the external brokers" }}

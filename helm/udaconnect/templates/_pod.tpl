@@ -65,7 +65,9 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{- define "udaconnect.env.kafka" -}}
 {{- if include "udaconnect.kafka.used" . }}
-{{ include "udaconnect.env.from" (dict "root" . "names" (list "KAFKA_BOOTSTRAP" "KAFKA_TOPIC" "KAFKA_CREATE_TOPIC" "KAFKA_PARTITIONS" "KAFKA_REPLICATION")) }}
+{{- $names := list "KAFKA_BOOTSTRAP" "KAFKA_TOPIC" "KAFKA_CREATE_TOPIC" "KAFKA_PARTITIONS" "KAFKA_REPLICATION" }}
+{{- $security := include "udaconnect.kafka.security" . | fromYaml }}
+{{ include "udaconnect.env.from" (dict "root" . "names" (concat $names (keys $security | sortAlpha))) }}
 {{- end }}
 {{- end }}
 
@@ -76,17 +78,37 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The password is mounted as a file: variables show up in too many places. */}}
-{{- define "udaconnect.database.mount" -}}
-- name: database
-  mountPath: /etc/udaconnect/database
-  readOnly: true
+{{/* What a pod is given as files, since variables show up in too many places: name → [Secret, key, file]. */}}
+{{- define "udaconnect.files" -}}
+{{- $values := .root.Values -}}
+database: [{{ include "udaconnect.secret" .root }}, {{ $values.database.passwordKey }}, password]
+{{- if $values.database.caSecret }}
+database-ca: [{{ $values.database.caSecret }}, {{ $values.database.caKey }}, ca.crt]
+{{- end }}
+{{- if .kafka }}
+{{- if include "udaconnect.kafka.tls" .root | and $values.kafka.caSecret }}
+kafka-ca: [{{ $values.kafka.caSecret }}, {{ $values.kafka.caKey }}, ca.crt]
+{{- end }}
+{{- if include "udaconnect.kafka.sasl" .root }}
+kafka: [{{ $values.kafka.sasl.existingSecret }}, {{ $values.kafka.sasl.passwordKey }}, password]
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{- define "udaconnect.database.volume" -}}
-- name: database
+{{- define "udaconnect.mounts" -}}
+{{- range $name, $file := include "udaconnect.files" . | fromYaml }}
+- name: {{ $name }}
+  mountPath: /etc/udaconnect/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "udaconnect.volumes" -}}
+{{- range $name, $file := include "udaconnect.files" . | fromYaml }}
+- name: {{ $name }}
   secret:
-    secretName: {{ include "udaconnect.secret" . }}
+    secretName: {{ index $file 0 }}
     defaultMode: 0440
-    items: [{key: {{ .Values.database.passwordKey }}, path: password}]
+    items: [{key: {{ index $file 1 }}, path: {{ index $file 2 }}}]
+{{- end }}
 {{- end }}

@@ -101,11 +101,11 @@ spec:
           resources: {{- toYaml $values.resources | nindent 12 }}
           {{- if .database }}
           volumeMounts:
-            {{- include "udaconnect.database.mount" $root | nindent 12 }}
+            {{- include "udaconnect.mounts" . | trim | nindent 12 }}
           {{- end }}
       {{- if .database }}
       volumes:
-        {{- include "udaconnect.database.volume" $root | nindent 8 }}
+        {{- include "udaconnect.volumes" . | trim | nindent 8 }}
       {{- end }}
 ---
 apiVersion: v1
