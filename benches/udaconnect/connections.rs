@@ -214,18 +214,22 @@ fn count_or_tenths(number: f64) -> String {
 
 /// The 99th percentile with many askers and writers, beside one asker alone.
 async fn under_load(server: &Server) -> anyhow::Result<Vec<Row>> {
-    let idle = server.ask(31, |round| connections(1 + round * 13, 10)).await?;
     let mut rows = Vec::new();
-    for (how, pause) in [("a second after each answer", Duration::from_secs(1)), ("at once", Duration::ZERO)] {
+    let paced = ("a second after each answer", Duration::from_secs(1));
+    for (distance, (how, pause)) in [(5, paced), (10, paced), (10, ("at once", Duration::ZERO))] {
+        let idle = server.ask(31, |round| connections(1 + round * 13, distance)).await?;
         let stop = Arc::new(AtomicBool::new(false));
         let writer = tokio::spawn(write(server.address.clone(), stop.clone()));
-        let latencies = askers(&server.address, pause).await;
+        let latencies = askers(&server.address, distance, pause).await;
         stop.store(true, Ordering::Relaxed);
         let written = writer.await??;
         let latencies = latencies?;
         let p99 = latencies[(latencies.len() * 99).div_ceil(100) - 1];
         rows.push(Row {
-            what: format!("D = 10 m, {ASKERS} askers, again {how}, {} locations/s written: p99", count(written)),
+            what: format!(
+                "D = {distance} m, {ASKERS} askers, again {how}, {} locations/s written: p99",
+                count(written)
+            ),
             figure: milliseconds(p99),
             baseline: format!("{} alone, median", milliseconds(idle)),
             ratio: format!("{:.1}", p99 / idle),
@@ -236,7 +240,7 @@ async fn under_load(server: &Server) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-async fn askers(address: &str, pause: Duration) -> anyhow::Result<Vec<f64>> {
+async fn askers(address: &str, distance: u32, pause: Duration) -> anyhow::Result<Vec<f64>> {
     const TIME: Duration = Duration::from_secs(20);
     let begin = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
@@ -249,7 +253,7 @@ async fn askers(address: &str, pause: Duration) -> anyhow::Result<Vec<f64>> {
             tokio::time::sleep(pause * asker as u32 / ASKERS as u32).await;
             for turn in 0.. {
                 let asked = Instant::now();
-                connection.ask(&load::get(&connections(1 + asker * 100 + turn % 100, 10))).await?;
+                connection.ask(&load::get(&connections(1 + asker * 100 + turn % 100, distance))).await?;
                 latencies.push(asked.elapsed().as_secs_f64());
                 tokio::time::sleep(pause).await;
                 if begin.elapsed() > TIME {

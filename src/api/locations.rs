@@ -54,7 +54,11 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
     let location = match recorded.into_iter().next() {
         Some(Recorded::Stored { id }) => stored(id, new),
         // As it was stored the first time, whose accuracy may have been another.
-        Some(Recorded::Duplicate { id }) => service.store.location(id).await?,
+        Some(Recorded::Duplicate { id }) => match service.store.location(id).await {
+            // Deleted just now: after this request, as it were.
+            Err(Error::NotFound { .. }) => stored(id, new),
+            found => found?,
+        },
         Some(Recorded::UnknownPerson) => return Err(unknown_person(&new)),
         None => return Err(Error::Internal("no outcome for a location".to_owned()).into()),
     };

@@ -4,7 +4,7 @@ use super::input::{Headed, Limited};
 use super::names::{Found, listed};
 use super::value::{self, is_absent, shown};
 use super::{Bad, Broken, Columns, Fix, Item, MAX_LINE, Options, Sink, Skip, Who};
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 
 /// The delimiters that are looked for.
@@ -14,7 +14,31 @@ const PLT: &[u8] = b"Geolife trajectory";
 const PLT_COLUMNS: &[&str] = &["latitude", "longitude", "0", "altitude", "days", "date", "time"];
 
 pub(super) fn read<R: Read>(
-    mut input: Headed<R>,
+    input: Headed<R>,
+    head: &[u8],
+    options: &Options,
+    sink: &mut Sink<'_>,
+) -> Result<(), Broken> {
+    // Programs of the old Macintosh ended lines so. Made newlines, they are counted as such.
+    if head.contains(&b'\r') && !head.contains(&b'\n') {
+        return read_lines(input.map(|input| BufReader::new(Newlines(input))), head, options, sink);
+    }
+    read_lines(input, head, options, sink)
+}
+
+/// Carriage returns as newlines.
+struct Newlines<R>(R);
+
+impl<R: Read> Read for Newlines<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.read(out)?;
+        out[..length].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        Ok(length)
+    }
+}
+
+fn read_lines<R: BufRead>(
+    mut input: Limited<R>,
     head: &[u8],
     options: &Options,
     sink: &mut Sink<'_>,

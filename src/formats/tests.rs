@@ -186,6 +186,18 @@ fn csv_as_all_the_world_writes_it() {
 }
 
 #[test]
+fn csv_lines_are_counted_whatever_ends_them() {
+    for end in ["\n", "\r\n", "\r"] {
+        let lines =
+            ["lat,lon,time", "1,2,2026-06-02T10:00:00Z", "", "91,2,2026-06-02T10:01:00Z", "3,4,2026-06-02T10:02:00Z"];
+        let all = read_all(lines.join(end), &somebody());
+        assert_eq!(all.points().len(), 2, "{end:?}");
+        let bad: Vec<u64> = all.bad.iter().map(|(line, _)| *line).collect();
+        assert_eq!(bad, [4], "{end:?}");
+    }
+}
+
+#[test]
 fn csv_rows_without_a_position_are_no_errors() {
     let text = "id,epoch_s,lat,lon\n1,1344135654.999000072,0.350900900,36.923004900\n1,1344138283.0,,\n2,1344138284.0,NA,NA\n2,,1,2\n";
     let columns = Columns { person: Some("id".to_owned()), ..Columns::default() };

@@ -4,9 +4,9 @@ use super::error::{POSTGRES, unavailable};
 use super::url::{DatabaseUrl, Parsed, describe};
 use crate::domain::{Error, Result};
 use diesel::ConnectionError;
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -191,7 +191,13 @@ async fn establish(
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     };
-    established.map_err(Establish::Setup)
+    let mut connection = established.map_err(Establish::Setup)?;
+    // What a killed worker had begun ends within a second, and with it its locks. Servers that cannot see a connection break
+    // while they work refuse this setting; they are slower to notice, and that is all.
+    if let Err(error) = connection.batch_execute("SET client_connection_check_interval = '1s'").await {
+        tracing::debug!(%error, "the server cannot watch connections while it works");
+    }
+    Ok(connection)
 }
 
 /// Whether a server was reached that cannot be talked to as `sslmode` demands, and will not be until somebody mends that.

@@ -195,3 +195,22 @@ async fn a_request_that_takes_too_long_is_answered_and_leaves_nothing_behind() {
         assert_eq!(server.get("/api/persons?limit=1").await.0, 200);
     }
 }
+
+#[tokio::test]
+async fn what_a_killed_server_had_asked_ends_with_it() {
+    let database = Database::new().await;
+    let mut server = Server::start(&database).await;
+    let person = server.person().await;
+    let holder = database.client().await;
+    holder.batch_execute("BEGIN; LOCK TABLE person").await.unwrap();
+    let asked = tokio::spawn(server.http.get(server.url(&format!("/api/persons/{person}"))).send());
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    eventually("the question to wait for the lock", || async { (database.number(waiting).await == 1).then_some(()) })
+        .await;
+    server.program.kill().await;
+    // It still waits for a lock that is still held; nobody waits for its answer.
+    eventually("the question to end", || async { (database.number(waiting).await == 0).then_some(()) }).await;
+    assert!(asked.await.unwrap().is_err());
+    holder.batch_execute("ROLLBACK").await.unwrap();
+}

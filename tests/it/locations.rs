@@ -158,3 +158,28 @@ async fn a_range_is_half_open_and_a_date_is_a_whole_day() {
     assert_eq!(found("").await, times);
     assert_eq!(found("start_date=2027-01-01").await, [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_that_is_deleted_while_it_is_sent_again_is_stored_again() {
+    const TIMES: usize = 200;
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let location = json!({"person_id": server.person().await, "latitude": 1, "longitude": 2, "creation_time": "2026-06-02T10:00:00Z"});
+    let (ids, mut deleted) = tokio::sync::mpsc::unbounded_channel::<i64>();
+    let send = async || {
+        for _ in 0..TIMES {
+            let (status, answer) = server.post("/api/locations", &location).await;
+            // Never "nobody has this id".
+            assert_eq!(status, 201, "{answer}");
+            ids.send(answer["id"].as_i64().unwrap()).unwrap();
+        }
+    };
+    let delete = async {
+        for _ in 0..TIMES * 2 {
+            let id = deleted.recv().await.unwrap();
+            let (status, answer) = server.delete(&format!("/api/locations/{id}")).await;
+            assert!(matches!(status, 204 | 404), "{status} {answer}");
+        }
+    };
+    tokio::join!(send(), send(), delete);
+}
