@@ -14,6 +14,8 @@ const PERSONS: [u32; 2] = [200, 2_000];
 const LONG_DAYS: u32 = 30;
 const DAY: &str = "start_date=2026-06-01&end_date=2026-06-01";
 const ASKERS: usize = 16;
+/// How long they ask.
+const ASKING: Duration = Duration::from_secs(20);
 /// As many of a person's own locations, evenly spread, are asked about in the proof of concept's way.
 const OWN_ASKED: usize = 20;
 
@@ -227,7 +229,8 @@ async fn under_load(server: &Server) -> anyhow::Result<Vec<Row>> {
         let p99 = latencies[(latencies.len() * 99).div_ceil(100) - 1];
         rows.push(Row {
             what: format!(
-                "D = {distance} m, {ASKERS} askers, again {how}, {} locations/s written: p99",
+                "D = {distance} m, {ASKERS} askers, again {how}, {:.0} answers/s, {} locations/s written: p99",
+                latencies.len() as f64 / ASKING.as_secs_f64(),
                 count(written)
             ),
             figure: milliseconds(p99),
@@ -241,7 +244,6 @@ async fn under_load(server: &Server) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn askers(address: &str, distance: u32, pause: Duration) -> anyhow::Result<Vec<f64>> {
-    const TIME: Duration = Duration::from_secs(20);
     let begin = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for asker in 0..ASKERS {
@@ -256,7 +258,7 @@ async fn askers(address: &str, distance: u32, pause: Duration) -> anyhow::Result
                 connection.ask(&load::get(&connections(1 + asker * 100 + turn % 100, distance))).await?;
                 latencies.push(asked.elapsed().as_secs_f64());
                 tokio::time::sleep(pause).await;
-                if begin.elapsed() > TIME {
+                if begin.elapsed() > ASKING {
                     break;
                 }
             }
