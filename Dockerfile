@@ -19,8 +19,11 @@ RUN npm run build
 # ---- the program ------------------------------------------------------------------------------------------------------
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
-# Function names in backtraces stay; line numbers would triple the size.
+# Function names in backtraces stay; line numbers would triple the size. Optimised as a whole, which takes some minutes more, the
+# program is a quarter smaller.
 ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo \
+    CARGO_PROFILE_RELEASE_LTO=fat \
+    CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 \
     CARGO_TERM_COLOR=never
 COPY . .
 COPY --from=web /src/web/dist web/dist

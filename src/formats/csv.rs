@@ -19,21 +19,47 @@ pub(super) fn read<R: Read>(
     options: &Options,
     sink: &mut Sink<'_>,
 ) -> Result<(), Broken> {
-    // Programs of the old Macintosh ended lines so. Made newlines, they are counted as such.
-    if head.contains(&b'\r') && !head.contains(&b'\n') {
-        return read_lines(input.map(|input| BufReader::new(Newlines(input))), head, options, sink);
-    }
-    read_lines(input, head, options, sink)
+    read_lines(input.map(|input| BufReader::new(Newlines { input, last: b'\n' })), head, options, sink)
 }
 
-/// Carriage returns as newlines.
-struct Newlines<R>(R);
+/// Whatever ends lines as one newline, so that they can be counted: CR LF, the CR alone of the old Macintosh, and the end of the
+/// input.
+struct Newlines<R> {
+    input: R,
+    /// What was read last; at first as if a line had just ended.
+    last: u8,
+}
 
 impl<R: Read> Read for Newlines<R> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let length = self.0.read(out)?;
-        out[..length].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
-        Ok(length)
+        loop {
+            let length = self.input.read(out)?;
+            let Some(&last) = out[..length].last() else {
+                let open = !matches!(self.last, b'\n' | b'\r') && !out.is_empty();
+                if open {
+                    self.last = b'\n';
+                    out[0] = b'\n';
+                }
+                return Ok(usize::from(open));
+            };
+            let before = std::mem::replace(&mut self.last, last);
+            if before != b'\r' && memchr::memchr(b'\r', &out[..length]).is_none() {
+                return Ok(length);
+            }
+            let (mut kept, mut before) = (0, before);
+            for i in 0..length {
+                let byte = out[i];
+                if !(byte == b'\n' && before == b'\r') {
+                    out[kept] = if byte == b'\r' { b'\n' } else { byte };
+                    kept += 1;
+                }
+                before = byte;
+            }
+            // Nothing at all would mean the end.
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
     }
 }
 
@@ -78,7 +104,7 @@ fn read_lines<R: BufRead>(
             Ok(false) => return Ok(()),
             Err(error) => return Err(broken(&error, skipped + reader.position().line())),
         }
-        let line = skipped + record.position().map_or(0, ::csv::Position::line);
+        let line = skipped + first_line(&reader, &record);
         let item = match fix(&record, &header, columns, options, line, &mut last) {
             Ok(Ok(fix)) => Item::Fix(fix),
             Ok(Err(why)) => Item::Skipped { line, why },
@@ -88,6 +114,13 @@ fn read_lines<R: BufRead>(
             return Ok(());
         }
     }
+}
+
+/// The line of the input on which the record that was just read begins. The parser's own idea of it is where the one before ended,
+/// in front of blank lines.
+fn first_line<R: Read>(reader: &::csv::Reader<R>, record: &::csv::ByteRecord) -> u64 {
+    let within = memchr::memchr_iter(b'\n', record.as_slice()).count() as u64;
+    reader.position().line().saturating_sub(within + 1)
 }
 
 fn builder(delimiter: u8) -> ::csv::ReaderBuilder {

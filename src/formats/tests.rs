@@ -187,13 +187,23 @@ fn csv_as_all_the_world_writes_it() {
 
 #[test]
 fn csv_lines_are_counted_whatever_ends_them() {
+    let lines = [
+        "lat,lon,time,name",
+        "1,2,2026-06-02T10:00:00Z,\"a",
+        "b\"",
+        "",
+        "91,2,2026-06-02T10:01:00Z,c",
+        "3,4,2026-06-02T10:02:00Z,d",
+        "92,2,2026-06-02T10:01:00Z,\"e",
+        "f\"",
+    ];
     for end in ["\n", "\r\n", "\r"] {
-        let lines =
-            ["lat,lon,time", "1,2,2026-06-02T10:00:00Z", "", "91,2,2026-06-02T10:01:00Z", "3,4,2026-06-02T10:02:00Z"];
-        let all = read_all(lines.join(end), &somebody());
-        assert_eq!(all.points().len(), 2, "{end:?}");
-        let bad: Vec<u64> = all.bad.iter().map(|(line, _)| *line).collect();
-        assert_eq!(bad, [4], "{end:?}");
+        for last in ["", end] {
+            let all = read_all(lines.join(end) + last, &somebody());
+            assert_eq!(all.points().len(), 2, "{end:?}");
+            let bad: Vec<u64> = all.bad.iter().map(|(line, _)| *line).collect();
+            assert_eq!(bad, [5, 7], "{end:?} {last:?}");
+        }
     }
 }
 

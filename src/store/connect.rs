@@ -18,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
-    /// PostgreSQL with PostGIS, e.g. postgres://udaconnect@localhost/udaconnect; ?sslmode= and &sslrootcert= as everywhere
+    /// PostgreSQL with PostGIS, e.g. postgres://udaconnect@localhost/udaconnect; with ?sslmode= and &sslrootcert= as for psql
     #[arg(long, env, value_name = "URL", hide_env_values = true, required = true)]
     database_url: Option<DatabaseUrl>,
     /// File that holds the password, if the URL has none (a mounted secret)
