@@ -119,7 +119,7 @@ pub async fn serve(
 }
 
 fn routes(config: &mut web::ServiceConfig) {
-    // Paths without a variable first, since each one before a match is tried; and of these what comes most often.
+    // What comes most often first: each path before the one that matches is tried.
     config
         .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
         .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))

@@ -160,7 +160,7 @@ async fn kafka_may_want_tls_and_a_password() {
     let own = Own::new("kafka.sh");
     let ca = own.path("ca.pem");
     let (chain, secret) = Authority::new(&ca).sign("127.0.0.1");
-    let [store, trusted] = [own.path("broker.pem"), own.path("ca.pem")];
+    let store = own.path("broker.pem");
     std::fs::write(&store, format!("{secret}{chain}")).unwrap();
     let users = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"broker\" password=\"b\" \
                  user_broker=\"b\" user_plain=\"p 1\";";
@@ -168,7 +168,7 @@ async fn kafka_may_want_tls_and_a_password() {
         "ssl.keystore.type=PEM".to_owned(),
         format!("ssl.keystore.location={}", store.display()),
         "ssl.truststore.type=PEM".to_owned(),
-        format!("ssl.truststore.location={}", trusted.display()),
+        format!("ssl.truststore.location={}", ca.display()),
         "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512".to_owned(),
         "sasl.mechanism.inter.broker.protocol=PLAIN".to_owned(),
         format!("listener.name.sasl_ssl.plain.sasl.jaas.config={users}"),
@@ -184,7 +184,7 @@ async fn kafka_may_want_tls_and_a_password() {
     let login = "sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"broker\" password=\"b\";";
     std::fs::write(
         &admin,
-        format!("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nssl.truststore.type=PEM\nssl.truststore.location={}\n{login}\n", trusted.display()),
+        format!("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nssl.truststore.type=PEM\nssl.truststore.location={}\n{login}\n", ca.display()),
     )
     .unwrap();
     let admin = admin.to_str().unwrap();
