@@ -1,6 +1,6 @@
 //! The role that writes what is stored into files.
 
-use crate::domain::{EncounterRule, Error, Person, PersonId, TimeRange, parse_duration};
+use crate::domain::{EncounterRule, Error, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::formats::{LocationWriter, Media, MeetingWriter};
 use crate::meetings::{self, Question};
 use crate::store::{DatabaseArgs, Store};
@@ -151,7 +151,7 @@ async fn locations(
     if ids.is_empty() {
         let mut after = None;
         loop {
-            let page = store.persons("", after, PERSONS).await?;
+            let page = store.persons(&Search::default(), after, PERSONS).await?;
             for person in &page.items {
                 count += of_person(store, person, range, &mut writer, out).await?;
             }

@@ -1,15 +1,16 @@
-use super::extract::{Query, path_person, shown};
+use super::Answer;
+use super::extract::{Query, path_person};
 use super::files::{self, internal};
 use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
 use super::negotiate::{Form, form};
 use super::problem::ProblemJson;
 use super::server::{Service, link, tagged, tagged_body};
-use super::{Answer, cursor};
 use crate::domain::{
-    ContactRule, EncounterRule, Error, FieldError, Location, Person, PersonId, TimeRange, parse_duration,
+    ContactRule, EncounterRule, Error, FieldError, Location, Person, TimeRange, parse_duration, quoted,
 };
 use crate::formats::MeetingWriter;
 use crate::meetings::{self, ConnectionPosition, Nearby, Question};
+use crate::wire::Listed;
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -87,13 +88,13 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let form = form(&request)?;
-    let list = cursor::Question::new("connections", &[&format!("{question:?} {min_duration:?}")]);
-    let after = match query.get("cursor") {
-        Some(text) => Some(position(cursor::read(list, text)?)?),
-        None => None,
-    };
+    let (contact, gap) = (question.rule.contact(), question.rule.gap());
+    let times = [contact.within().unwrap_or_default(), gap, min_duration];
+    let listed = Listed::connections(question.person, question.range, contact.distance_m(), times);
+    let after = query.get("cursor").map(|text| listed.connection("cursor", text)).transpose().map_err(Error::from)?;
+    let after = after.map(|(total_duration, person)| ConnectionPosition { total_duration, person });
     let page = meetings::connections(&service.store, question, min_duration, after, limit).await?;
-    let next = page.next.map(|next| cursor::write(list, &[micros(next.total_duration), next.person.get()]));
+    let next = page.next.map(|next| listed.after_connection(next.total_duration, next.person));
     let mut response = HttpResponse::Ok();
     link(&request, &mut response, next);
     match form {
@@ -341,7 +342,7 @@ impl<'a> Parameters<'a> {
         let text = self.query.get(name)?;
         let wrong = |_| {
             let most = ContactRule::MAX_DISTANCE_M;
-            let message = format!("must be a number of metres, more than 0 and at most {most}; got {:?}", shown(text));
+            let message = format!("must be a number of metres, more than 0 and at most {most}; got {}", quoted(text));
             Error::invalid(name, message)
         };
         self.check(text.trim().parse().map_err(wrong))
@@ -362,12 +363,4 @@ impl<'a> Parameters<'a> {
             _ => Err(Error::Invalid(self.errors)),
         }
     }
-}
-
-fn position([micros, person]: [i64; 2]) -> Result<ConnectionPosition, Error> {
-    Ok(ConnectionPosition { total_duration: TimeDelta::microseconds(micros), person: PersonId::new(person, "cursor")? })
-}
-
-fn micros(time: TimeDelta) -> i64 {
-    time.num_microseconds().unwrap_or(i64::MAX)
 }

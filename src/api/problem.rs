@@ -1,6 +1,6 @@
 //! What went wrong, as RFC 9457 problem details. Every error leaves the API through here.
 
-use crate::domain::{Error, FieldError};
+use crate::domain::{Error, FieldError, shown};
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -125,7 +125,7 @@ impl ResponseError for Problem {
 pub async fn no_such_path(request: HttpRequest) -> Answer404 {
     Err(Problem::new(
         StatusCode::NOT_FOUND,
-        format!("there is nothing at {}; the paths are listed at /openapi.json", request.path()),
+        format!("there is nothing at {}; the paths are listed at /openapi.json", shown(request.path())),
     ))
 }
 

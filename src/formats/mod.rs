@@ -21,7 +21,7 @@ pub use input::{Packing, unpack};
 pub use names::Columns;
 pub use write::{LocationWriter, Media, MeetingWriter};
 
-use crate::domain::{Coordinate, PersonId};
+use crate::domain::{Coordinate, NewPerson, PersonId, text};
 use chrono::{DateTime, Utc};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -106,12 +106,7 @@ impl PersonBy {
                 })
             }
             Self::Key | Self::Name => {
-                if text.chars().count() > 200 || text.chars().any(char::is_control) {
-                    return Err(format!(
-                        "must have at most 200 characters and no control characters; got {:?}",
-                        value::shown(text)
-                    ));
-                }
+                text::name("person", text, NewPerson::MAX_CHARS).map_err(|error| error.message)?;
                 Ok(if self == Self::Key { Who::Key(text.into()) } else { Who::Name(text.into()) })
             }
         }

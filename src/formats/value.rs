@@ -1,7 +1,7 @@
 //! Numbers, times and positions as people and programs write them.
 
 use super::Bad;
-use crate::domain::{Coordinate, parse_time, to_micros};
+use crate::domain::{Coordinate, checked_time, parse_time};
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -61,7 +61,7 @@ pub(super) fn accuracy(metres: f64) -> Result<Option<f64>, Bad> {
 pub(super) fn time(text: &str, zone: Option<Tz>) -> Result<DateTime<Utc>, String> {
     let text = text.trim();
     if let Some(time) = unix_time(text) {
-        return time.map(to_micros).ok_or_else(|| wrong_time(text));
+        return time.and_then(checked_time).ok_or_else(|| wrong_time(text));
     }
     let (text, named) = usual(text);
     let time = parse_time(&text).map_err(|_| wrong_time(&text))?;

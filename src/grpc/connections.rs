@@ -33,6 +33,9 @@ impl ConnectionService for Connections {
         let question =
             question(&mut errors, request.person_id, request.from.as_ref(), request.to.as_ref(), request.rule.as_ref());
         let min_duration = keep(&mut errors, length(request.min_duration.as_ref(), "min_duration"));
+        if min_duration.flatten().is_some_and(|length| length < TimeDelta::zero()) {
+            errors.push(FieldError::new("min_duration", "must be 0 or more"));
+        }
         let limit = match usize::try_from(request.limit) {
             Ok(0) => Some(usize::MAX),
             Ok(limit) => Some(limit),

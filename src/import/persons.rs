@@ -1,6 +1,6 @@
 //! From what a file says of a person to the person.
 
-use crate::domain::{NewPerson, PersonId, Result};
+use crate::domain::{NewPerson, PersonId, Result, text};
 use crate::formats::Who;
 use crate::store::Store;
 use std::collections::HashMap;
@@ -56,6 +56,13 @@ impl Persons {
         let mut keyed = Vec::new();
         let mut named = Vec::new();
         for who in missing {
+            if let Who::Key(text) | Who::Name(text) = who
+                && let Err(error) = text::name("person", text, NewPerson::MAX_CHARS)
+            {
+                // One record's fault, and not the end of the others; the database could not even be asked for a NUL.
+                self.known.insert(who.clone(), Found::Nobody(error.message));
+                continue;
+            }
             match who {
                 Who::Id(id) => ids.push((who, *id)),
                 Who::Key(key) => keyed.push((who, key.as_ref())),

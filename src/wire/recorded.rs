@@ -1,7 +1,7 @@
 //! The value of a Kafka record ↔ a location.
 
 use super::{location, proto, read_location, to_timestamp};
-use crate::domain::{Error, NewLocation, Result};
+use crate::domain::{Error, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
@@ -42,8 +42,8 @@ pub fn decode(
         Some(given) if is(given, PROTOBUF) => from_protobuf(value, timestamp, now, max_ahead),
         Some(given) if is(given, JSON) => from_json(value, timestamp, now, max_ahead),
         Some(given) => {
-            let shown: String = String::from_utf8_lossy(given).chars().take(60).collect();
-            Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {shown:?}")))
+            let given = quoted(&String::from_utf8_lossy(given));
+            Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {given}")))
         }
         None if value.trim_ascii_start().starts_with(b"{") => from_json(value, timestamp, now, max_ahead),
         None => from_protobuf(value, timestamp, now, max_ahead),
