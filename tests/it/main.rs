@@ -25,3 +25,4 @@ mod seed;
 mod simulate;
 mod tracing;
 mod transfer;
+mod values;

@@ -200,7 +200,10 @@ async fn a_search_among_a_hundred_thousand_uses_the_index() {
         client.batch_execute(&format!("SET plan_cache_mode = {mode}")).await.unwrap();
         let rows = client.query("EXPLAIN EXECUTE search ('C4CA4238', 'sören')", &[]).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        assert!(plan.iter().any(|line| line.contains("Bitmap Index Scan on person_search_folded")), "{mode}: {plan:#?}");
+        assert!(
+            plan.iter().any(|line| line.contains("Bitmap Index Scan on person_search_folded")),
+            "{mode}: {plan:#?}"
+        );
     }
     let server = Server::start(&database).await;
     assert_eq!(found(&server, "C4CA4238, sören").await, ["C4ca4238"]);
@@ -227,7 +230,8 @@ async fn names_that_hide_or_reorder_are_refused() {
             assert!(error["message"].as_str().unwrap().contains(number), "{problem}");
         }
     }
-    for name in ["علی\u{200c}رضا", "👩\u{200d}🔬", "Nguye\u{302}\u{303}n", "O'Brien", "שָׁלוֹם", &"x".repeat(200)] {
+    for name in ["علی\u{200c}رضا", "👩\u{200d}🔬", "Nguye\u{302}\u{303}n", "O'Brien", "שָׁלוֹם", &"x".repeat(200)]
+    {
         let (status, answer) = server.post("/api/persons", &person(name, name, name)).await;
         assert_eq!((status, answer["first_name"].as_str()), (201, Some(name)), "{answer}");
     }
