@@ -116,8 +116,8 @@ impl Question {
                 let position = Listed::locations(*person, *range).location("page_token", *range, token);
                 position.map(|(creation_time, id)| Some(LocationPosition { creation_time, id }))
             }
-            // Of which list it must be is not known; that is said already.
-            _ => Ok(None),
+            // Of which list it must be is not known, but its form is.
+            (token, ..) => Listed::check_location("page_token", token).map(|()| None),
         };
         match (person, range, size, after) {
             (Ok(person), Ok(range), Ok(size), Ok(after)) => Ok(Self { person, range, after, size }),

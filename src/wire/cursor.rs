@@ -75,6 +75,11 @@ impl Listed {
         time.map(|time| (time, id)).ok_or_else(|| broken(field))
     }
 
+    /// Whether a text has the form of a list of locations' cursor, whatever was asked.
+    pub fn check_location(field: &str, text: &str) -> Result<(), FieldError> {
+        numbers::<2>(field, text).map(|_| ())
+    }
+
     /// The cursor of a list of connections: after this total duration and person.
     pub fn after_connection(self, total_duration: TimeDelta, person: PersonId) -> String {
         self.write(&[micros(total_duration), person.get()])
@@ -93,19 +98,25 @@ impl Listed {
     }
 
     fn read<const N: usize>(self, field: &str, text: &str) -> Result<[i64; N], FieldError> {
-        // Nothing is unpacked that is longer than any of ours.
-        let bytes = if text.len() <= 64 { URL_SAFE_NO_PAD.decode(text).ok() } else { None };
-        let bytes = bytes.ok_or_else(|| broken(field))?;
-        let (numbers, rest) = bytes.as_chunks::<8>();
-        let [of, position @ ..] = numbers else { return Err(broken(field)) };
-        if !rest.is_empty() || position.len() != N {
-            return Err(broken(field));
-        }
-        if u64::from_be_bytes(*of) != self.0 {
+        let (of, position) = numbers(field, text)?;
+        if of != self.0 {
             return Err(FieldError::new(field, "belongs to another list or to other filters; begin without one"));
         }
-        Ok(std::array::from_fn(|i| i64::from_be_bytes(position[i])))
+        Ok(position)
     }
+}
+
+/// The hash and the position in a cursor.
+fn numbers<const N: usize>(field: &str, text: &str) -> Result<(u64, [i64; N]), FieldError> {
+    // Nothing is unpacked that is longer than any of ours.
+    let bytes = if text.len() <= 64 { URL_SAFE_NO_PAD.decode(text).ok() } else { None };
+    let bytes = bytes.ok_or_else(|| broken(field))?;
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    let [of, position @ ..] = numbers else { return Err(broken(field)) };
+    if !rest.is_empty() || position.len() != N {
+        return Err(broken(field));
+    }
+    Ok((u64::from_be_bytes(*of), std::array::from_fn(|i| i64::from_be_bytes(position[i]))))
 }
 
 fn broken(field: &str) -> FieldError {

@@ -126,6 +126,30 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_the_nearest_microsecond_and_of_the_years_1_to_9999() {
+        let json = |time: &str| format!(r#"{{"person_id":1,"latitude":0,"longitude":0,"creation_time":"{time}"}}"#);
+        let text = |time: &str| read(json(time).as_bytes(), None).map(|location| location.creation_time());
+        let message = |seconds, nanos| {
+            let creation_time = Some(prost_types::Timestamp { seconds, nanos });
+            let (latitude, longitude) = (Some(0.0), Some(0.0));
+            proto::LocationRecorded { person_id: 1, latitude, longitude, creation_time, accuracy_m: None }
+                .encode_to_vec()
+        };
+        let expected = DateTime::from_timestamp_micros(1_779_999_006_800_000).unwrap();
+        assert_eq!(text("2026-05-28T20:10:06.799999952Z").unwrap(), expected);
+        assert_eq!(text("2026-05-28T20:10:06.8Z").unwrap(), expected);
+        for nanos in [800_000_000, 799_999_952] {
+            assert_eq!(read(&message(1_779_999_006, nanos), None).unwrap().creation_time(), expected);
+        }
+        for seconds in [-62_135_596_801, 253_402_300_800, i64::MIN, i64::MAX] {
+            assert_eq!(refused(&message(seconds, 0), None), ["creation_time"], "{seconds}");
+        }
+        for time in ["0000-12-31T23:59:59Z", "-4800-01-01T00:00:00Z", "10000-01-01T00:00:00Z"] {
+            assert_eq!(refused(json(time).as_bytes(), None), ["creation_time"], "{time}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(refused(b"not json", Some(JSON)), ["value"]);
         assert_eq!(refused(b"[]", Some(JSON)), ["value"]);
