@@ -11,6 +11,7 @@ mod loader;
 mod locations;
 mod migrations;
 mod offsets;
+mod partitions;
 mod persons;
 mod proximity;
 mod schema;
@@ -43,7 +44,7 @@ pub struct Store {
     pool: Pool<AsyncPgConnection>,
     connector: Connector,
     wait: Duration,
-    partitions: Arc<locations::Partitions>,
+    partitions: Arc<partitions::Partitions>,
     turns: Turns,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,
