@@ -15,6 +15,7 @@ mod partitions;
 mod persons;
 mod proximity;
 mod schema;
+mod settings;
 mod statement;
 mod turns;
 mod url;
