@@ -7,7 +7,7 @@ use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// A person as a row.
 #[derive(Queryable, Selectable)]
@@ -126,15 +126,15 @@ impl Store {
         rows.into_iter().map(|(id,)| Ok(PersonId::new(id, "id")?)).collect()
     }
 
-    /// Those of the ids that somebody has.
-    pub async fn known_persons(&self, ids: &[i64]) -> Result<HashSet<i64>> {
-        let found: Vec<i64> = person::table
-            .select(person::id)
+    /// Those of the ids that somebody has, with who it is and the key by which another system knows them.
+    pub async fn described(&self, ids: &[i64]) -> Result<HashMap<i64, (Person, Option<String>)>> {
+        let found: Vec<(PersonRow, Option<String>)> = person::table
+            .select((PersonRow::as_select(), person::external_key))
             .filter(person::id.eq_any(ids))
             .load(&mut self.connection().await?)
             .await
             .map_err(from_diesel)?;
-        Ok(found.into_iter().collect())
+        found.into_iter().map(|(row, key)| row.into_domain().map(|person| (person.id.get(), (person, key)))).collect()
     }
 
     /// The persons whom another system knows by these keys; a key that is nobody's is absent.
