@@ -21,6 +21,9 @@ pub struct Persons {
 /// First name, last name and, where it is known, the company.
 type Names = (String, String, Option<String>);
 
+/// Somebody who is looked for, by what, and what an export tells of them.
+type Wanted<'a, By> = (&'a Who, By, Option<&'a Arc<Exported>>);
+
 /// What became of the search for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -93,7 +96,7 @@ impl Persons {
         self.known.get(who).unwrap_or(&Found::New)
     }
 
-    async fn by_id(&mut self, wanted: &[(&Who, PersonId, Option<&Arc<Exported>>)]) -> Result<()> {
+    async fn by_id(&mut self, wanted: &[Wanted<'_, PersonId>]) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -117,7 +120,7 @@ impl Persons {
         Ok(())
     }
 
-    async fn by_key(&mut self, wanted: &[(&Who, &str, Option<&Arc<Exported>>)]) -> Result<()> {
+    async fn by_key(&mut self, wanted: &[Wanted<'_, &str>]) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -140,7 +143,7 @@ impl Persons {
         self.create(create).await
     }
 
-    async fn by_name(&mut self, wanted: Vec<(&Who, (&str, &str), Option<&Arc<Exported>>)>) -> Result<()> {
+    async fn by_name(&mut self, wanted: Vec<Wanted<'_, (&str, &str)>>) -> Result<()> {
         let mut free = Vec::new();
         for (who, (first, last), exported) in wanted {
             let company = exported.and_then(|exported| exported.company_name.clone());
