@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Write locations, or a person's encounters, as GPX, GeoJSON or CSV
 ///
-/// Locations of one person, of several or of all, in a range or all there are, oldest first; `import` takes what this writes.
+/// Locations of one person, of several or of all, in a range or all there are, oldest first; `import` takes what this writes,
+/// into another database with --person-by key or name: names and other systems' keys are in the file beside the ids, which are
+/// those of this database. In CSV a text that a spreadsheet would take for a formula has a ' in front; `import` takes it away.
 /// An encounter is written where and when the two were closest, with its beginning, its end and with whom it was.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -186,7 +188,8 @@ async fn of_person(
         };
         // A track without points would be one more name in the list of whoever opens the file.
         if count == 0 && !page.items.is_empty() {
-            writer.person(out, person)?;
+            let key = store.described(&[person.id.get()]).await?.remove(&person.id.get()).and_then(|(_, key)| key);
+            writer.person(out, person, key.as_deref())?;
         }
         for location in &page.items {
             writer.location(out, location)?;

@@ -94,7 +94,7 @@ impl Store {
     pub async fn replay(&self, id: i64, location: Result<NewLocation, String>) -> Result<Replayed> {
         let mut connection = self.connection().await?;
         if let Ok(location) = &location {
-            self.partitions.ensure(&mut connection, &[location]).await?;
+            self.partitions.ensure(&mut connection, &[location]).await;
         }
         connection
             .transaction(async |connection| {

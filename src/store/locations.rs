@@ -4,13 +4,12 @@ use super::loader::Load;
 use super::schema::location;
 use super::statement::{Bind, Statement};
 use crate::domain::{Coordinate, Error, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange, cell_of};
-use chrono::{DateTime, Datelike, Months, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Date};
+use diesel::sql_types::{BigInt, Bool};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_geography::types::Point;
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 
 /// WGS 84.
 const SRID: u32 = 4326;
@@ -141,7 +140,7 @@ impl Store {
         order.dedup_by_key(|i| batch[*i].identity());
         let distinct: Vec<&NewLocation> = order.iter().map(|&i| &batch[i]).collect();
         let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &distinct).await?;
+        self.partitions.ensure(&mut connection, &distinct).await;
 
         let mut found = HashMap::with_capacity(distinct.len());
         let mut rest = distinct;
@@ -166,7 +165,7 @@ impl Store {
         order.sort_unstable_by_key(|location| location.identity());
         order.dedup_by_key(|location| location.identity());
         let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &order).await?;
+        self.partitions.ensure(&mut connection, &order).await;
         let mut retries = Retries::default();
         loop {
             match connection.transaction(async |connection| record_sorted(connection, batch.len(), &order).await).await
@@ -344,55 +343,4 @@ impl Columns {
             Bind::Ids(&self.cells),
         ]
     }
-}
-
-/// The months whose partition is known to this process to exist (or not to be had).
-#[derive(Default)]
-pub(super) struct Partitions {
-    known: Mutex<HashSet<(i32, u32)>>,
-}
-
-/// How far back a month gets a partition of its own; older locations share the default one, so that a hostile phone makes
-/// two dozen tables at the most.
-const MONTHS_BACK: u32 = 24;
-
-impl Partitions {
-    /// Makes the partitions that these locations want and that do not exist yet. A partition that cannot be made is not an
-    /// error: its rows go to the default partition, and only dropping them later becomes dearer.
-    pub(super) async fn ensure(&self, connection: &mut AsyncPgConnection, batch: &[&NewLocation]) -> Result<()> {
-        let missing: HashSet<(i32, u32)> = {
-            let known = self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            batch
-                .iter()
-                .map(|location| (location.creation_time().year(), location.creation_time().month()))
-                .filter(|month| !known.contains(month))
-                .collect()
-        };
-        for month in missing {
-            let first = chrono::NaiveDate::from_ymd_opt(month.0, month.1, 1);
-            let today = Utc::now().date_naive();
-            let oldest = today.checked_sub_months(Months::new(MONTHS_BACK)).unwrap_or(today);
-            if let Some(first) = first.filter(|first| *first >= oldest) {
-                let made = diesel::select(location_make_partition(first)).execute(connection).await;
-                match made {
-                    Ok(_) => {}
-                    Err(error) => match from_diesel(error) {
-                        down @ Error::Unavailable { .. } => return Err(down),
-                        other => tracing::warn!(
-                            month = %first.format("%Y-%m"),
-                            error = %other,
-                            "no partition for this month; its locations go to the default partition"
-                        ),
-                    },
-                }
-            }
-            self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(month);
-        }
-        Ok(())
-    }
-}
-
-#[diesel::declare_sql_function]
-extern "SQL" {
-    fn location_make_partition(day: Date);
 }

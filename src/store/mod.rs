@@ -11,9 +11,11 @@ mod loader;
 mod locations;
 mod migrations;
 mod offsets;
+mod partitions;
 mod persons;
 mod proximity;
 mod schema;
+mod settings;
 mod statement;
 mod turns;
 mod url;
@@ -43,7 +45,7 @@ pub struct Store {
     pool: Pool<AsyncPgConnection>,
     connector: Connector,
     wait: Duration,
-    partitions: Arc<locations::Partitions>,
+    partitions: Arc<partitions::Partitions>,
     turns: Turns,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,

@@ -97,7 +97,7 @@ impl Store {
         sorted.sort_unstable_by_key(|location| location.identity());
         sorted.dedup_by_key(|location| location.identity());
         let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &sorted).await?;
+        self.partitions.ensure(&mut connection, &sorted).await;
         let mut retries = Retries::default();
         loop {
             let outcome = connection

@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// A person as a row.
 #[derive(Queryable, Selectable)]
@@ -138,15 +138,15 @@ impl Store {
         all.ok_or_else(|| Error::Internal("no id for a person that was to be created".to_owned()))
     }
 
-    /// Those of the ids that somebody has.
-    pub async fn known_persons(&self, ids: &[i64]) -> Result<HashSet<i64>> {
-        let found: Vec<i64> = person::table
-            .select(person::id)
+    /// Those of the ids that somebody has, with who it is and the key by which another system knows them.
+    pub async fn described(&self, ids: &[i64]) -> Result<HashMap<i64, (Person, Option<String>)>> {
+        let found: Vec<(PersonRow, Option<String>)> = person::table
+            .select((PersonRow::as_select(), person::external_key))
             .filter(person::id.eq_any(ids))
             .load(&mut self.connection().await?)
             .await
             .map_err(from_diesel)?;
-        Ok(found.into_iter().collect())
+        found.into_iter().map(|(row, key)| row.into_domain().map(|person| (person.id.get(), (person, key)))).collect()
     }
 
     /// The persons whom another system knows by these keys; a key that is nobody's is absent.

@@ -3,12 +3,13 @@
 use super::Store;
 use super::error::from_diesel;
 use super::locations::{LocationColumns, LocationRow, coordinate, point};
+use super::partitions::whole_tables;
 use super::persons::PersonRow;
 use super::schema::person;
 use super::statement::{Bind, Statement};
 use super::turns::Turn;
 use crate::domain::{Cell, Error, Fix, Location, Lookup, Person, PersonId, Result, TimeRange};
-use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Date, Timestamptz};
 use diesel_async::pooled_connection::deadpool::Object;
@@ -220,16 +221,17 @@ impl Snapshot {
         Ok(cells)
     }
 
-    /// Those of the lookups' cells that hold a location in one of the months of the range (or more), in ascending order.
+    /// Those of the lookups' cells that hold a location in one of the tables of their times (or more), in ascending order.
     ///
-    /// By months because partitions are: a condition on single times would leave out partitions just as well, but then an
-    /// index entry would be read for every location of a cell outside the times, and not one for each cell.
+    /// By whole tables: a condition on single times would leave out the others just as well, but then an index entry would
+    /// be read for every location of a cell outside the times, and not one for each cell.
     async fn occupied(&mut self, lookups: &[Lookup], range: TimeRange) -> Result<Vec<Cell>> {
         self.in_time()?;
         let (Some(from), Some(to)) = (lookups.iter().map(|l| l.from).min(), lookups.iter().map(|l| l.to).max()) else {
             return Ok(Vec::new());
         };
-        let (from, to) = (month_of(time(from)?).unwrap_or(range.from()), next_month(time(to)?).unwrap_or(range.to()));
+        let (from, to) = whole_tables(time(from)?, time(to)?, Utc::now().date_naive());
+        let (from, to) = (from.unwrap_or(range.from()), to.unwrap_or(range.to()));
         // Lookups are in ascending order of cells.
         let mut ranges: Vec<(i64, i64)> = Vec::new();
         for lookup in lookups {
@@ -311,12 +313,4 @@ impl Columns {
 
 fn time(micros: i64) -> Result<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::Internal(format!("{micros} µs is no time")))
-}
-
-fn month_of(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    Some(time.date_naive().with_day(1)?.and_time(chrono::NaiveTime::MIN).and_utc())
-}
-
-fn next_month(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    month_of(time)?.checked_add_months(Months::new(1))
 }

@@ -18,6 +18,7 @@ mod kafka_mock;
 mod locations;
 mod meetings;
 mod owntracks;
+mod partitions;
 mod persons;
 mod rollout;
 mod schema;

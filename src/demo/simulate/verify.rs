@@ -61,7 +61,7 @@ async fn still_missing(client: &reqwest::Client, api: &str, mut told: Told) -> a
     let body = response.bytes().await.with_context(|| format!("the answer of {url} was broken off"))?;
     ensure!(status.is_success(), "{url} answers {status}: {}", String::from_utf8_lossy(&body));
     let mut stored = HashSet::new();
-    let options = Options { person_by: PersonBy::Id, format: Some(formats::Format::Csv), ..Options::default() };
+    let options = Options { person_by: Some(PersonBy::Id), format: Some(formats::Format::Csv), ..Options::default() };
     let me = formats::Who::Id(PersonId::new(told.person_id, "id").map_err(crate::domain::Error::from)?);
     formats::read(body.as_ref(), &options, &mut |item| {
         if let Item::Fix(fix) = item
