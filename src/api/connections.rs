@@ -69,7 +69,7 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
         ("min_duration" = Option<String>, Query, description = "Only persons met for so long in all"),
         ("limit" = Option<u32>, Query, description = "The most persons in this page; 100 when absent", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
-        ("include" = Option<String>, Query, description = "`encounters`: each connection lists its encounters in `met` (in JSON only). A page then ends earlier than at its limit where it would hold more than 20,000 of them"),
+        ("include" = Option<String>, Query, description = "`encounters`: each connection lists its encounters in `met` (in JSON only). A page then ends earlier than at its limit where it would hold more than 10,000 of them"),
     ),
     responses(
         (status = 200, description = "Connections: longest total duration first, then by person",
@@ -99,7 +99,8 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
         Some(text) => Some(position(cursor::read(list, text)?)?),
         None => None,
     };
-    let part = Part { min_duration, after, limit, with_encounters };
+    let encounters = with_encounters.then_some(meetings::MAX_LISTED_ENCOUNTERS);
+    let part = Part { min_duration, after, limit, encounters };
     let page = meetings::connections(&service.store, question, part).await?;
     let next = page.next.map(|next| cursor::write(list, &[micros(next.total_duration), next.person.get()]));
     let mut response = HttpResponse::Ok();

@@ -24,7 +24,7 @@ pub use encounter::{Closest, Connection, Encounter, Meetings};
 pub use error::{Error, FieldError, Result};
 pub use geodesic::distance_m;
 pub use location::{Location, LocationInput, NewLocation, Recorded};
-pub use lookup::{Lookup, lookups};
+pub use lookup::{Lookup, Lookups, lookups};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
 pub use time::{TimeRange, parse_duration, parse_time, to_micros};

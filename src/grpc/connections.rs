@@ -48,7 +48,7 @@ impl ConnectionService for Connections {
             min_duration: min_duration.unwrap_or_default(),
             after: None,
             limit,
-            with_encounters: request.include_encounters,
+            encounters: request.include_encounters.then_some(meetings::MAX_LISTED_ENCOUNTERS),
         };
         let mut list = List { store: self.store.clone(), timeout: self.timeout, question, part, more: true };
         // The first page before the answer begins: by then it shows whether the question can be answered.

@@ -1,4 +1,5 @@
 use super::Store;
+use super::connection::Connection;
 use super::error::from_diesel;
 use super::loader::Load;
 use super::schema::{location, person};
@@ -6,7 +7,7 @@ use super::statement::{Bind, Statement};
 use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::collections::{HashMap, HashSet};
 
 /// A person as a row.
@@ -35,7 +36,7 @@ impl Load for Person {
         self.id.get()
     }
 
-    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
         let found = person::table.select(PersonRow::as_select()).filter(person::id.eq_any(ids));
         let rows: Vec<PersonRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(PersonRow::into_domain).collect()
@@ -74,7 +75,7 @@ impl Store {
         for word in query.split_whitespace() {
             select = select.filter(person::search_text.like(lower(format!("%{}%", escape_like(word)))));
         }
-        let rows: Vec<PersonRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
+        let rows: Vec<PersonRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
         let persons = rows.into_iter().map(PersonRow::into_domain).collect::<Result<_>>()?;
         Ok(Page::cut(persons, limit, |person: &Person| person.id))
     }

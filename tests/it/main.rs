@@ -21,6 +21,7 @@ mod owntracks;
 mod persons;
 mod rollout;
 mod schema;
+mod searches;
 mod seed;
 mod simulate;
 mod tracing;
