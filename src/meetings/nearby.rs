@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Most own locations that are compared at a time; with their tree some 100 bytes each.
-const MOST_OWN: usize = 100_000;
+const MOST_OWN: usize = 50_000;
 /// Most occupied cells and times that are looked into at a time, 24 bytes each.
 const MOST_CELLS: usize = 100_000;
 /// Rows of one part of the answer, at most.
