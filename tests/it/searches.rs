@@ -71,18 +71,24 @@ async fn metric(server: &Server, name: &str) -> f64 {
 async fn slow_searches_do_not_hold_up_what_is_quick() {
     let held = Held::new().await;
     let url = held.database.url();
-    let server = Server::with(&[("DATABASE_URL", url.as_str()), ("DATABASE_STATEMENT_TIMEOUT", "600")]).await;
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_STATEMENT_TIMEOUT", "600"),
+        ("DATABASE_POOL_SIZE", "8"),
+        ("DATABASE_SEARCH_POOL_SIZE", "8"),
+    ];
+    let server = Server::with(&variables).await;
     let asked: Vec<_> = (0..24).map(|_| tokio::spawn(server.http.get(server.url(&held.slow())).send())).collect();
     held.active_is(8).await;
-    eventually("the others to wait", || async {
-        (metric(&server, "udaconnect_searches_waiting").await == 16.0).then_some(())
-    })
-    .await;
     for second in 0..20 {
         assert_eq!(server.post("/api/locations", &held.location(second)).await.0, 201);
         assert_eq!(server.get(&format!("/api/persons/{}", held.person)).await.0, 200);
     }
     assert_eq!(server.get_any("/readyz").await, 200);
+    eventually("the others to wait", || async {
+        (metric(&server, "udaconnect_searches_waiting").await == 16.0).then_some(())
+    })
+    .await;
     assert_eq!(metric(&server, "udaconnect_searches_under_way").await, 8.0);
     held.lock.batch_execute("ROLLBACK").await.unwrap();
     for asked in asked {
@@ -243,7 +249,7 @@ async fn whatever_is_asked_costs_bounded_memory() {
         .unwrap();
     let server = Server::start(&held.database).await;
     let wanderer = held.person;
-    let stander = wanderer + 1;
+    let (early, stander) = (wanderer + 1, wanderer + 2);
     // Through the API, so that cells are right.
     let post = async |locations: Vec<Value>| {
         for batch in locations.chunks(5_000) {
@@ -261,9 +267,9 @@ async fn whatever_is_asked_costs_bounded_memory() {
             "creation_time": time(i * 20)})
     });
     post(places.collect()).await;
-    for who in 0..3_i64 {
-        let fixes = (0..60_000_i64).map(|i| {
-            json!({"person_id": stander + who, "latitude": 35.0 + ((i * 7 + who) % 11) as f64 * 2e-6, "longitude": -106.5,
+    for who in -1..3_i64 {
+        let fixes = (0..if who < 0 { 10 } else { 60_000 }).map(|i: i64| {
+            json!({"person_id": stander + who, "latitude": 35.0 + ((i * 7 + who + 1) % 11) as f64 * 2e-6, "longitude": -106.5,
                 "creation_time": time(i)})
         });
         post(fixes.collect()).await;
@@ -285,7 +291,7 @@ async fn whatever_is_asked_costs_bounded_memory() {
         format!("/api/persons/{wanderer}/connection?distance=1000&start_date=2026-01-01&end_date=2026-12-31"),
         format!("/api/persons/{wanderer}/connection?distance=1000&within=60&start_date=2026-01-01&end_date=2026-12-31"),
         format!("/api/persons/{stander}/connections?within=0&gap=0"),
-        format!("/api/persons/{stander}/connections?within=0&gap=0&include=encounters"),
+        format!("/api/persons/{}/connections?within=0&gap=0&include=encounters", stander + 1),
         format!("/api/persons/{stander}/connections/{}?within=0&gap=0", stander + 1),
         format!("/api/persons/{stander}/connections?distance=1000&within=86400"),
         format!("/api/persons/{stander}/connection?distance=1000&start_date=2026-01-01&end_date=2026-12-31"),
@@ -297,6 +303,23 @@ async fn whatever_is_asked_costs_bounded_memory() {
     for (path, status, _) in futures_util::future::join_all(questions.iter().cycle().take(16).cloned().map(ask)).await {
         assert!(matches!(status, 200 | 400 | 503), "{path}: {status}");
     }
+    // More encounters than are kept one by one, and all of them counted; those of the first page are listed.
+    let met = async |more: &str| -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let url = format!("{address}/api/persons/{stander}/connections?within=0&gap=0{more}");
+        let response = client.get(url).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    };
+    let (status, all) = met("").await;
+    assert_eq!(status, 200, "{all}");
+    let counts: Vec<_> =
+        all.as_array().unwrap().iter().map(|met| (met["person"]["id"].as_i64(), met["encounters"].as_i64())).collect();
+    let expected = [(early, 10), (stander + 1, 60_000), (stander + 2, 60_000)];
+    assert_eq!(counts, expected.map(|(person, count)| (Some(person), Some(count))));
+    let (status, page) = met("&include=encounters").await;
+    assert_eq!(status, 200, "{page}");
+    assert_eq!(page.as_array().unwrap().len(), 1);
+    assert_eq!(page[0]["met"].as_array().unwrap().len(), 10);
     let most = most_memory(&api);
     eprintln!("{most} MB");
     assert!(most <= 128, "{most} MB");
