@@ -2,13 +2,16 @@
 
 use crate::domain::{EncounterRule, Error, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::formats::{LocationWriter, Media, MeetingWriter};
-use crate::meetings::{self, Question};
+use crate::meetings::{self, Met, Part, Question};
 use crate::store::{DatabaseArgs, Store};
 use anyhow::Context;
 use chrono::TimeDelta;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+/// Encounters that are asked for at a time.
+const MOST_ENCOUNTERS: usize = 50_000;
 
 /// Write locations, or a person's encounters, as GPX, GeoJSON or CSV
 ///
@@ -85,19 +88,22 @@ async fn encounters(
     media: Media,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<u64> {
-    let meetings = meetings::meet(store, question).await?;
     let mut writer = MeetingWriter::encounters(media);
     writer.begin(out)?;
     let mut count = 0;
-    for connection in meetings.connections(TimeDelta::zero()) {
-        let person = match store.person(connection.person).await {
-            // Deleted since: as if they had not met.
-            Err(Error::NotFound { .. }) => continue,
-            person => person?,
-        };
-        for encounter in meetings.encounters(person.id) {
-            writer.encounter(out, &encounter, &person)?;
-            count += 1;
+    let mut part =
+        Part { min_duration: TimeDelta::zero(), after: None, limit: PERSONS, encounters: Some(MOST_ENCOUNTERS) };
+    loop {
+        let page = meetings::connections(store, question, part).await?;
+        for Met { person, encounters, .. } in page.items {
+            for encounter in encounters.unwrap_or_default() {
+                writer.encounter(out, &encounter, &person)?;
+                count += 1;
+            }
+        }
+        part.after = page.next;
+        if part.after.is_none() {
+            break;
         }
     }
     writer.end(out)?;

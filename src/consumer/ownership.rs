@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 /// How long a worker keeps its partitions without saying that it lives. With one heartbeat, the longest time until the
 /// partitions of a killed worker are taken over.
 const LEASE: Duration = Duration::from_secs(5);
+/// How long a transaction under way may take to end when the process is to end.
+const STOP: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often the topic is asked whether it has grown.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -63,6 +65,7 @@ async fn keep_share(worker: &Worker, pumps: &mut Pumps) {
     let mut asked: Option<Instant> = None;
     let mut topic_backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let mut well = true;
+    let mut heard = Instant::now();
     loop {
         if asked.is_none_or(|asked| asked.elapsed() >= REFRESH) {
             match worker.cluster.partitions().await {
@@ -102,6 +105,7 @@ async fn keep_share(worker: &Worker, pumps: &mut Pumps) {
                     tracing::info!("the database answers again");
                 }
                 well = true;
+                heard = Instant::now();
                 pumps.adjust(&owned);
             }
             failed => {
@@ -112,8 +116,11 @@ async fn keep_share(worker: &Worker, pumps: &mut Pumps) {
                     };
                     tracing::warn!(error, "the database does not answer, trying again until it does");
                 }
-                // The pumps go on: if somebody else has got a partition meanwhile, the commit says so.
+                // Until the lease is over the pumps go on; then others have these partitions.
                 well = false;
+                if heard.elapsed() >= LEASE {
+                    pumps.give_up().await;
+                }
             }
         }
         worker.status.measure();
@@ -174,9 +181,28 @@ impl Pumps {
         }
     }
 
+    /// Ends all pumps at once: their partitions are others' by now. What was being stored is stored or not; the offset tells.
+    async fn give_up(&mut self) {
+        if !self.running.is_empty() {
+            tracing::warn!(
+                partitions = self.running.len(),
+                "no word from the database for a lease: partitions given up"
+            );
+        }
+        self.tasks.abort_all();
+        self.stop_all().await;
+        self.worker.owned.store(0, Ordering::Relaxed);
+    }
+
+    /// Ends the pumps where nothing is begun twice; those that take too long, where they are.
     async fn stop_all(&mut self) {
         self.running.values().for_each(CancellationToken::cancel);
-        while self.tasks.join_next().await.is_some() {}
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, ended).await.is_err() {
+            tracing::warn!("what is being stored takes too long to wait for; whoever comes next stores it");
+            self.tasks.shutdown().await;
+        }
+        self.partitions.clear();
         for (partition, _) in self.running.drain() {
             self.worker.status.given_up(partition);
         }

@@ -26,7 +26,7 @@ pub use encounter::{Closest, Connection, Encounter, Meetings};
 pub use error::{Error, FieldError, Result};
 pub use geodesic::distance_m;
 pub use location::{Location, LocationInput, NewLocation, Recorded};
-pub use lookup::{Lookup, lookups};
+pub use lookup::{Lookup, Lookups, lookups};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
 pub use search::Search;

@@ -22,7 +22,10 @@ pub(super) fn of(error: Error) -> Status {
         }
         Error::TooBroad(detail) => Status::invalid_argument(detail),
         Error::Overloaded => again(Code::ResourceExhausted, text, 1),
-        Error::TimedOut(detail) => Status::deadline_exceeded(detail),
+        Error::TimedOut(detail) => {
+            tracing::warn!(error = detail, "a call was not done in time");
+            Status::deadline_exceeded(detail)
+        }
         Error::Unavailable { dependency, detail } => {
             tracing::warn!(dependency, error = detail, "a call failed because a dependency is not available");
             again(Code::Unavailable, format!("{dependency} is not available; try again later"), 2)

@@ -1,4 +1,5 @@
 use super::Store;
+use super::connection::Connection;
 use super::error::{from_diesel, lost_a_race};
 use super::loader::Load;
 use super::schema::location;
@@ -7,7 +8,7 @@ use crate::domain::{Coordinate, Error, Location, NewLocation, Page, PersonId, Re
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_geography::types::Point;
 use std::collections::{HashMap, HashSet};
 
@@ -54,7 +55,7 @@ impl Load for Location {
         self.id
     }
 
-    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
         let found = location::table.select(LocationRow::as_select()).filter(location::id.eq_any(ids));
         let rows: Vec<LocationRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(LocationRow::into_domain).collect()
@@ -122,7 +123,7 @@ impl Store {
         if let Some(after) = after {
             select = select.filter(location::creation_time.gt(after.creation_time).or(location::id.gt(after.id)));
         }
-        let rows: Vec<LocationRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
+        let rows: Vec<LocationRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
         if rows.is_empty() {
             self.person(person).await?;
         }
@@ -178,11 +179,11 @@ impl Store {
 
     /// Lets index-only scans and the planner know what a load has changed; autovacuum would, some minutes later.
     pub async fn vacuum(&self) -> Result<()> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connector.connect().await?;
+        connection.set_limit(None);
         connection.batch_execute("SET statement_timeout = 0").await.map_err(from_diesel)?;
         connection.batch_execute("VACUUM (ANALYZE) location").await.map_err(from_diesel)?;
-        connection.batch_execute("VACUUM (ANALYZE) person").await.map_err(from_diesel)?;
-        connection.batch_execute("RESET statement_timeout").await.map_err(from_diesel)
+        connection.batch_execute("VACUUM (ANALYZE) person").await.map_err(from_diesel)
     }
 }
 
@@ -207,7 +208,7 @@ type Identity = (i64, i64, u64, u64);
 ///
 /// One statement, and so one transaction by itself; what was there already needs a second one.
 async fn record_each<'a>(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Connection,
     sorted: &[&'a NewLocation],
     found: &mut HashMap<Identity, Recorded>,
 ) -> QueryResult<Vec<&'a NewLocation>> {
@@ -240,7 +241,7 @@ async fn record_each<'a>(
 
 /// Inserts sorted, distinct locations, inside a transaction of the caller's. `given` counts the batch with its repeats.
 pub(super) async fn record_sorted(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Connection,
     given: usize,
     sorted: &[&NewLocation],
 ) -> QueryResult<Stored> {

@@ -8,7 +8,8 @@ use super::error::from_diesel;
 use crate::domain::{Error, NewLocation, TimeRange};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use diesel::sql_types::Date;
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use super::connection::Connection;
+use diesel_async::RunQueryDsl;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ impl Partitions {
     ///
     /// A table that cannot be made now (a dump holds its locks) is not an error: its rows go to the default partition and move
     /// when it can be, which is tried again at every later batch, after a pause that grows to 30 s.
-    pub(super) async fn ensure(&self, connection: &mut AsyncPgConnection, batch: &[&NewLocation]) {
+    pub(super) async fn ensure(&self, connection: &mut Connection, batch: &[&NewLocation]) {
         for month in self.wanted(batch, Utc::now().date_naive(), Instant::now()) {
             let made: diesel::QueryResult<bool> =
                 diesel::select(location_ensure_partition(month)).get_result(connection).await;

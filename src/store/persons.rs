@@ -1,4 +1,5 @@
 use super::Store;
+use super::connection::Connection;
 use super::error::from_diesel;
 use super::loader::Load;
 use super::schema::{location, person};
@@ -9,7 +10,7 @@ use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, Bool, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::collections::HashMap;
 
 /// A person as a row.
@@ -38,7 +39,7 @@ impl Load for Person {
         self.id.get()
     }
 
-    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
         let found = person::table.select(PersonRow::as_select()).filter(person::id.eq_any(ids));
         let rows: Vec<PersonRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(PersonRow::into_domain).collect()
@@ -80,7 +81,7 @@ impl Store {
             .filter(Found(search.words()))
             .order(person::id)
             .limit(limit as i64 + 1);
-        let rows: Vec<PersonRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
+        let rows: Vec<PersonRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
         let persons = rows.into_iter().map(PersonRow::into_domain).collect::<Result<_>>()?;
         Ok(Page::cut(persons, limit, |person: &Person| person.id))
     }

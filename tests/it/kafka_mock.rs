@@ -385,3 +385,40 @@ async fn ingest_goes_on_while_the_database_is_away() {
     stored(&database, 101).await;
     eventually("the worker to be ready", || async { (worker.ready().await.0 == 200).then_some(()) }).await;
 }
+
+#[tokio::test]
+async fn a_worker_whose_database_is_silent_gives_its_partitions_up() {
+    let database = Database::new().await;
+    let mock = cluster(1);
+    let server = standalone(&database, &mock, &[]).await;
+    let person = server.person().await;
+    drop(server);
+    let proxy = crate::support::Proxy::to(database.port()).await;
+    let direct = kafka_variables(&database, &mock.bootstrap_servers());
+    let mut behind = direct.clone();
+    behind[0].1 = database.url_at(proxy.port);
+    // Nothing at the server would end a wait.
+    behind.push(("DATABASE_STATEMENT_TIMEOUT", "3600".to_owned()));
+    let mut silent = Worker::start(&behind).await;
+    silent.owns(4).await;
+    let (_program, url) = serve_grpc(&direct).await;
+    let phone = Phone::connect(&url).await.unwrap();
+    assert!(phone.send(vec![location(person, 1)]).await);
+    stored(&database, 1).await;
+
+    proxy.freeze();
+    assert!(phone.send((2..=50).map(|number| location(person, number)).collect()).await);
+    eventually("the partitions to be given up", || async { (silent.owned().await == 0.0).then_some(()) }).await;
+    assert_eq!(silent.ready().await.0, 503);
+    let other = Worker::start(&direct).await;
+    other.owns(4).await;
+    stored(&database, 50).await;
+    // Back by itself, with new connections.
+    proxy.thaw();
+    silent.owns(2).await;
+    eventually("the worker to be ready", || async { (silent.ready().await.0 == 200).then_some(()) }).await;
+    // And it ends when it should, silent or not.
+    proxy.freeze();
+    silent.program.signal(libc::SIGTERM);
+    assert!(silent.program.ended().await.success());
+}

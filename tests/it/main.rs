@@ -22,6 +22,7 @@ mod partitions;
 mod persons;
 mod rollout;
 mod schema;
+mod searches;
 mod seed;
 mod simulate;
 mod tracing;

@@ -72,6 +72,10 @@ impl Program {
         self.log.lock().unwrap().join("\n")
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Ends it at once, as a crash would.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
