@@ -1,6 +1,7 @@
 //! One connection to one broker: TLS, password, and one question after the other.
 
-use super::protocol::{self, Api, Malformed};
+use super::cluster::{ANSWER, within};
+use super::protocol::{self, Api};
 use super::security::{Login, Security};
 use super::unavailable;
 use crate::domain::Result;
@@ -65,10 +66,20 @@ impl Connection {
         }
     }
 
+    /// Reads so many bytes; how long that may take depends on the line, but nothing may come for [`ANSWER`] at the most.
     async fn read(&mut self, api: Api, length: usize) -> Result<Bytes> {
         let mut bytes = vec![0; length];
-        let read = self.stream.read_exact(&mut bytes).await;
-        read.map_err(|error| unavailable(format!("{}: {error}", api.name)))?;
+        let mut filled = 0;
+        while filled < length {
+            let piece = async {
+                let read = self.stream.read(&mut bytes[filled..]).await;
+                read.map_err(|error| unavailable(format!("{}: {error}", api.name)))
+            };
+            match within(ANSWER, piece).await? {
+                0 => return Err(unavailable(format!("{}: the broker has closed the connection", api.name))),
+                read => filled += read,
+            }
+        }
         Ok(bytes.into())
     }
 
@@ -176,6 +187,5 @@ impl Pending {
 
 /// For an answer that is none.
 pub(super) fn malformed(api: Api) -> crate::domain::Error {
-    let Malformed = Malformed;
     unavailable(format!("{}: the answer is not one of Kafka's", api.name))
 }

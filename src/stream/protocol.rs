@@ -88,8 +88,11 @@ fn list<T>(bytes: &mut Bytes, mut item: impl FnMut(&mut Bytes) -> Parsed<T>) -> 
     (0..i32(bytes)?).map(|_| item(bytes)).collect()
 }
 
-/// Which versions of which requests a broker takes: key, oldest, newest.
-pub(super) fn api_versions(mut answer: Bytes) -> Parsed<(i16, Vec<(i16, i16, i16)>)> {
+/// A request's key, and the oldest and newest version that a broker takes.
+pub(super) type Versions = (i16, i16, i16);
+
+/// An error code, and which versions of which requests a broker takes.
+pub(super) fn api_versions(mut answer: Bytes) -> Parsed<(i16, Vec<Versions>)> {
     let error = i16(&mut answer)?;
     Ok((error, list(&mut answer, |bytes| Ok((i16(bytes)?, i16(bytes)?, i16(bytes)?)))?))
 }

@@ -14,7 +14,7 @@ const BEGINNING: usize = 64 << 10;
 /// What lies at an offset.
 pub enum Fetched {
     /// Records in order, perhaps none.
-    Records(RecordSet),
+    Records(Box<RecordSet>),
     /// Nothing is kept there: the log reaches from `earliest` to before `latest`.
     OutOfRange { earliest: i64, latest: i64 },
 }
@@ -56,11 +56,11 @@ impl Reader {
         // Until there is room, the answer waits at the broker.
         let sent = self.memory.sent(pending.length()).await;
         let answer = if pending.length() <= SENT {
-            let (connection, answer) = within(ANSWER, pending.whole()).await?;
+            let (connection, answer) = pending.whole().await?;
             self.connection = Some(connection);
             answer
         } else {
-            within(ANSWER, pending.beginning(BEGINNING)).await?
+            pending.beginning(BEGINNING).await?
         };
         let answer = protocol::fetch(answer).map_err(|_| malformed(protocol::FETCH))?;
         match answer.error {
@@ -68,7 +68,7 @@ impl Reader {
             0 if answer.length == answer.records.len() && batch::is_partial(&answer.records) => {
                 Err(unavailable("the broker sent a part of a batch only"))
             }
-            0 => Ok(Fetched::Records(RecordSet::new(
+            0 => Ok(Fetched::Records(Box::new(RecordSet::new(
                 answer.records,
                 answer.length,
                 answer.aborted,
@@ -76,7 +76,7 @@ impl Reader {
                 answer.last_stable_offset,
                 self.memory.clone(),
                 sent,
-            ))),
+            )))),
             protocol::OFFSET_OUT_OF_RANGE => {
                 let earliest = self.offset_at(protocol::EARLIEST).await?;
                 let latest = self.offset_at(protocol::LATEST).await?;
