@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// with it, and whatever the server still does for it is ended: nobody waits for that.
 pub struct Snapshot {
     /// `None` when it has ended.
-    search: Option<Search>,
+    search: Option<Searching>,
     began: Instant,
     limit: Duration,
 }

@@ -87,6 +87,13 @@ impl Program {
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 
+    /// The most memory that it has had so far, in bytes, where the system tells.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
     pub async fn ended(&mut self) -> ExitStatus {
         tokio::time::timeout(DEADLINE, self.child.wait()).await.expect("the program ends").unwrap()
     }
