@@ -14,6 +14,7 @@ mod offsets;
 mod persons;
 mod proximity;
 mod schema;
+mod sqlstate;
 mod statement;
 mod turns;
 mod url;
