@@ -13,6 +13,7 @@ mod location;
 mod lookup;
 mod page;
 mod person;
+pub mod text;
 mod time;
 mod track;
 
@@ -27,5 +28,6 @@ pub use location::{Location, LocationInput, NewLocation, Recorded};
 pub use lookup::{Lookup, lookups};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
+pub use text::{quoted, shown};
 pub use time::{TimeRange, parse_duration, parse_time, to_micros};
 pub use track::{Fix, Track};
