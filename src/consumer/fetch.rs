@@ -6,7 +6,7 @@ use crate::domain::Error;
 use crate::store::Read;
 use crate::stream::{Backoff, Fetched, Reader, RecordAndOffset};
 use crate::wire;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +118,6 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
 pub(super) const TRACES: usize = 32;
 
 fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Vec<Arc<str>>) {
-    let now = Utc::now();
     let mut origin = wire::Origin::default();
     let mut traces = Vec::new();
     let read = records
@@ -136,8 +135,7 @@ fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Ve
                 let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
                 known.map_or(Cow::Owned(given), |known| Cow::Borrowed(known.as_bytes()))
             });
-            let location =
-                wire::decode(record.value.as_deref(), content_type.as_deref(), record.timestamp, now, max_ahead);
+            let location = wire::decode(record.value.as_deref(), content_type.as_deref(), record.timestamp, max_ahead);
             Read {
                 first_offset: offset,
                 last_offset: offset,

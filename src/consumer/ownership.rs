@@ -1,5 +1,6 @@
 //! Which partitions this worker pumps: it says that it lives, is told its share, and starts and stops pumps accordingly.
 
+use super::letters::{self, Letters};
 use super::pump::{self, Worker};
 use super::{ConsumeArgs, Status};
 use crate::domain::Result;
@@ -35,6 +36,7 @@ pub async fn consume(
         name: name(),
         permits: Semaphore::new(args.consume_writers as usize),
         owned: AtomicUsize::new(0),
+        letters: Letters::default(),
         store,
         cluster,
         args: args.clone(),
@@ -46,6 +48,7 @@ pub async fn consume(
     // Only this is cut short by the token; a pump ends where nothing is lost.
     tokio::select! {
         () = keep_share(&worker, &mut pumps) => {}
+        () = letters::bound(&worker) => {}
         () = shutdown.cancelled() => {}
     }
     pumps.stop_all().await;

@@ -189,9 +189,9 @@ async fn establish(
     let established = if let Some(path) = unix_socket(&config) {
         // These cannot be wrapped as others are (they have no name for TLS), so the stream is made here.
         config.ssl_mode(SslMode::Disable);
-        let stream = tokio::net::UnixStream::connect(&path)
-            .await
-            .map_err(|error| Establish::Setup(ConnectionError::BadConnection(format!("{}: {error}", path.display()))))?;
+        let stream = tokio::net::UnixStream::connect(&path).await.map_err(|error| {
+            Establish::Setup(ConnectionError::BadConnection(format!("{}: {error}", path.display())))
+        })?;
         let connecting = config.connect_raw(Coded::new(stream), tokio_postgres::NoTls).await;
         let (client, connection) = connecting.map_err(Establish::Refused)?;
         tokio::spawn(async move {

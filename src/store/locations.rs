@@ -372,7 +372,9 @@ impl Partitions {
             let first = chrono::NaiveDate::from_ymd_opt(month.0, month.1, 1);
             let today = Utc::now().date_naive();
             let oldest = today.checked_sub_months(Months::new(MONTHS_BACK)).unwrap_or(today);
-            if let Some(first) = first.filter(|first| *first >= oldest) {
+            // A month ahead, since clocks differ at a month's end; records from Kafka may bring any year.
+            let newest = today.checked_add_months(Months::new(1)).unwrap_or(today);
+            if let Some(first) = first.filter(|first| (oldest..=newest).contains(first)) {
                 let made = diesel::select(location_make_partition(first)).execute(connection).await;
                 match made {
                     Ok(_) => {}

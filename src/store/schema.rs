@@ -31,6 +31,7 @@ diesel::table! {
         partition -> Integer,
         next_offset -> BigInt,
         owner -> Nullable<Text>,
+        known_from -> BigInt,
     }
 }
 
@@ -55,5 +56,10 @@ diesel::table! {
         record_time -> Nullable<Timestamptz>,
         reason -> Text,
         time -> Timestamptz,
+        person_id -> Nullable<BigInt>,
+        key_person_id -> Nullable<BigInt>,
+        value_length -> Nullable<BigInt>,
+        emptied -> Nullable<Timestamptz>,
+        size -> BigInt,
     }
 }

@@ -351,10 +351,7 @@ mod tests {
         let wanted = [message(b'D', b"EEEE"), error("57014", "57014: canceling"), message(b'Z', b"I")].concat();
         assert_eq!(read(given, Vec::new()), wanted);
         let long = [error("22001", &"x".repeat(LONGEST)), error("22001", "y")].concat();
-        assert_eq!(
-            read(long, Vec::new()),
-            [error("22001", &"x".repeat(LONGEST)), error("22001", "22001: y")].concat()
-        );
+        assert_eq!(read(long, Vec::new()), [error("22001", &"x".repeat(LONGEST)), error("22001", "22001: y")].concat());
         assert_eq!(code_of("57014: canceling"), Some("57014"));
         assert_eq!(code_of("error: canceling"), None);
     }

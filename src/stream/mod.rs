@@ -6,7 +6,8 @@
 mod args;
 mod backoff;
 mod cluster;
-mod lane;
+mod health;
+mod partition_writer;
 mod partitioner;
 mod producer;
 mod reader;
@@ -16,12 +17,13 @@ pub use args::{Bootstrap, KafkaArgs, ProducerArgs};
 pub use backoff::Backoff;
 pub use cluster::Cluster;
 pub use partitioner::partition_of;
-pub use producer::{Delivery, Place, Producer, Space};
+pub use producer::{Delivery, Place, Producer};
 pub use reader::{Fetched, Reader};
 pub use rskafka::record::{Record, RecordAndOffset};
 pub use security::KafkaSecurityArgs;
 
 use crate::domain::Error;
+use health::Health;
 
 /// What this program calls the dependency, in errors and readiness.
 pub const KAFKA: &str = "kafka";
