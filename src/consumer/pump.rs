@@ -152,7 +152,8 @@ impl Pump {
         // Of the record at `begin` nothing can be kept.
         let mut skip = false;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        while begin < batch.len() || self.offset < end {
+        // Once at least: there may be nothing but an offset to move, to before this one if the topic was made anew.
+        loop {
             let until = batch.len().min(begin + size);
             let to = batch.get(until).map_or(end, |read| read.first_offset);
             let part = if skip { &[] } else { &batch[begin..until] };
@@ -163,6 +164,9 @@ impl Pump {
                         backoff.reset();
                     }
                     begin = until;
+                    if begin == batch.len() {
+                        return true;
+                    }
                     skip = false;
                     // Where one record is refused, others may follow.
                     size = (size * 2).min(self.worker.most());
@@ -215,7 +219,6 @@ impl Pump {
                 () = self.stop.cancelled() => return false,
             }
         }
-        true
     }
 
     /// Notes why nothing is stored, for readiness and metrics, and in the log once.

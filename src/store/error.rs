@@ -2,6 +2,7 @@
 
 use super::sqlstate::code_of;
 use crate::domain::Error;
+use crate::domain::text::shown_at_most;
 use diesel::result::{DatabaseErrorKind as Kind, Error as Diesel};
 
 pub(super) const POSTGRES: &str = "postgres";
@@ -93,14 +94,15 @@ pub(super) fn lost_a_race(error: &Diesel) -> bool {
     fault(error) == Fault::Race
 }
 
-/// What the database has against the data, if that is what the error is about; for good, so not before it has come again.
+/// What the database has against the data, if that is what the error is about; for good, so not before it has come again. On one
+/// line, at most 500 characters.
 pub(super) fn refusal(error: &Diesel) -> Option<String> {
     let Diesel::DatabaseError(_, info) = error else { return None };
     let about_data = match code_of(info.message()) {
         Some("23514") => true,
         _ => fault(error) == Fault::Data,
     };
-    about_data.then(|| info.message().to_owned())
+    about_data.then(|| shown_at_most(info.message(), 500))
 }
 
 pub(super) fn unavailable(detail: impl ToString) -> Error {

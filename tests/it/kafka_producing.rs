@@ -85,7 +85,10 @@ async fn a_partition_without_a_leader_holds_up_nobody_else() {
     }
     let (status, _) = server.post("/api/locations", &point(stuck, 1)).await;
     assert!([429, 503].contains(&status), "{status}");
-    assert_eq!(metric(&server, "udaconnect_kafka_partitions_failing").await, 1.0);
+    eventually("the partition to be counted", || async {
+        (metric(&server, "udaconnect_kafka_partitions_failing").await == 1.0).then_some(())
+    })
+    .await;
     assert_eq!(metric(&server, "udaconnect_kafka_up").await, 1.0, "three partitions of four go on");
     ready(&server, 200).await;
     // Whoever waits is told, in REST and on streams, and what was given up leaves its room.

@@ -220,7 +220,16 @@ async fn a_partition_moves_on_whatever_is_in_a_record() {
     let worker = Worker::start(&kafka_variables(&database, &mock.bootstrap_servers())).await;
     settled(&database, last).await;
     assert_eq!(database.number("SELECT count(*) FROM location").await, 1);
-    assert_eq!(database.number("SELECT count(*) FROM dead_letter WHERE last_offset = first_offset").await, 7);
+    let letters = database
+        .client()
+        .await
+        .query("SELECT first_offset, last_offset, octet_length(key), octet_length(value), reason FROM dead_letter", &[])
+        .await
+        .unwrap();
+    let letters: Vec<(i64, i64, Option<i32>, Option<i32>, String)> =
+        letters.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect();
+    let settled_ones: i64 = letters.iter().map(|letter| letter.1 - letter.0 + 1).sum();
+    assert_eq!(settled_ones, 7, "{letters:?}");
     let cut = "SELECT count(*) FROM dead_letter WHERE value_length = 8388608 AND octet_length(value) = 65536";
     assert_eq!(database.number(cut).await, 1);
     let shown = crate::support::run(&["dead-letters", "show", "1"], &[("DATABASE_URL", &database.url())]).await;
@@ -297,7 +306,10 @@ async fn erasing_a_person_erases_what_dead_letters_hold_of_them() {
     ];
     let last = write(&mock, &letters).await;
     settled(&database, last).await;
-    assert_eq!(everything(&database).await.matches("secret").count() / 4, 2, "in the value and in the reason");
+    let before = everything(&database).await;
+    for secret in ["secret-both", "secret-value", "secret-key", "secret-unreadable"] {
+        assert!(before.contains(secret), "{secret}: {before}");
+    }
     assert_eq!(server.delete(&format!("/api/persons/{erased}")).await.0, 204);
     let after = everything(&database).await;
     assert!(!after.contains("secret") && after.contains("another's"), "{after}");
