@@ -98,8 +98,7 @@ async fn fill(topic: &str, locations: impl Iterator<Item = NewLocation>) -> anyh
     let mut deliveries = std::collections::VecDeque::new();
     while locations.peek().is_some() {
         let batch: Vec<NewLocation> = locations.by_ref().take(5_000).collect();
-        let space = producer.reserve(batch.len()).await?;
-        deliveries.push_back(Producer::send(space, &Origin::default(), batch));
+        deliveries.push_back(producer.send(&Origin::default(), batch).await?);
         if deliveries.len() > 30
             && let Some(first) = deliveries.pop_front()
         {

@@ -384,7 +384,7 @@ fn include(query: &Query, form: Form) -> Result<bool, Error> {
                 format!("is for application/json only; {} has a line for each connection", media.content_type());
             Err(Error::invalid("include", message))
         }
-        (Some(other), _) => Err(Error::invalid("include", format!("must be encounters; got {:?}", shown(other)))),
+        (Some(other), _) => Err(Error::invalid("include", format!("must be encounters; got {}", quoted(other)))),
     }
 }
 
@@ -392,8 +392,7 @@ fn include(query: &Query, form: Form) -> Result<bool, Error> {
 fn zone(query: &Query) -> Result<chrono_tz::Tz, Error> {
     let Some(text) = query.get("tz") else { return Ok(chrono_tz::UTC) };
     text.parse().map_err(|_| {
-        let message = format!("must be a time zone's name such as America/Denver or UTC; got {:?}", shown(text));
+        let message = format!("must be a time zone's name such as America/Denver or UTC; got {}", quoted(text));
         Error::invalid("tz", message)
     })
 }
-

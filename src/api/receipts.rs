@@ -40,7 +40,7 @@ enum FateJson {
     Queued,
     /// It is stored.
     Stored,
-    /// It cannot be stored; it is kept as a dead letter.
+    /// It cannot be stored; it is kept as a dead letter, or was.
     Rejected,
 }
 
@@ -118,7 +118,7 @@ pub(super) fn queued_batch(checked: Vec<Result<NewLocation, Vec<FieldError>>>, r
     responses(
         (status = 200, description = "What became of it", body = ReceiptStatus),
         (status = 400, description = "That is no receipt", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such receipt", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such receipt, or what became of it is not known any more", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
@@ -134,6 +134,10 @@ pub async fn get(path: web::Path<String>, service: web::Data<Service>) -> Answer
         Fate::Queued => (FateJson::Queued, None),
         Fate::Stored => (FateJson::Stored, None),
         Fate::Rejected(reason) => (FateJson::Rejected, Some(reason)),
+        Fate::Forgotten => {
+            let message = format!("what became of {receipt} is not known any more: it is too old");
+            return Err(Problem::field(StatusCode::NOT_FOUND, "receipt", message));
+        }
     };
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(ReceiptStatus {
         receipt: receipt.to_string(),

@@ -6,7 +6,7 @@ use crate::domain::Error;
 use crate::store::Read;
 use crate::stream::{Backoff, Entry, Fetched, Held, Memory, Reader, Record, RecordSet};
 use crate::wire;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +136,6 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
     let share = Memory::share(worker.owned());
     let most = (worker.share() / 4).max(1);
     let mut held = worker.memory.records(share + LARGEST).await;
-    let now = Utc::now();
     let mut traces = Vec::new();
     let mut read: Vec<Read> = Vec::new();
     let mut bytes = 0;
@@ -153,7 +152,7 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
                 {
                     traces.push(trace.clone());
                 }
-                decode(&record, origin.request_id.clone(), now, worker.max_ahead)
+                decode(&record, origin.request_id.clone(), worker.max_ahead)
             }
             Entry::Unreadable { first, last, timestamp, key, value, reason } => {
                 // One after the other, for the same reason, is one.
@@ -183,14 +182,14 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
     Chunk { read, bytes, traces, next: records.position(), held }
 }
 
-fn decode(record: &Record<'_>, request_id: Option<Arc<str>>, now: DateTime<Utc>, max_ahead: TimeDelta) -> Read {
+fn decode(record: &Record<'_>, request_id: Option<Arc<str>>, max_ahead: TimeDelta) -> Read {
     let given = record.headers().filter(|(name, _)| *name == wire::CONTENT_TYPE.as_bytes()).last();
     // Nearly always one of two, and then not worth an allocation of its own.
     let content_type = given.and_then(|(_, given)| given).map(|given| {
         let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
         known.map_or_else(|| Cow::Owned(given.to_vec()), |known| Cow::Borrowed(known.as_bytes()))
     });
-    let location = wire::decode(record.value, content_type.as_deref(), record.timestamp, now, max_ahead);
+    let location = wire::decode(record.value, content_type.as_deref(), record.timestamp, max_ahead);
     Read {
         first_offset: record.offset,
         last_offset: record.offset,

@@ -1,6 +1,7 @@
 //! Role: Kafka → PostGIS. Ownership, one pump per partition: fetch → decode → commit.
 
 mod fetch;
+mod letters;
 mod ownership;
 mod pump;
 mod status;
@@ -51,6 +52,8 @@ pub struct ConsumeArgs {
     /// Transactions under way at once, a database connection each
     #[arg(long, env, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100))]
     consume_writers: u32,
+    #[command(flatten)]
+    letters: letters::LetterArgs,
 }
 
 /// What to do when retention was faster than the workers, or the topic was made anew.
@@ -76,13 +79,15 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let store = Store::new(&args.database, "consume")?;
     store.check_at_start().await?;
     let status = Status::default();
-    let (asked, measured, kafka, progress) = (store.clone(), store.clone(), status.clone(), status.clone());
+    let (asked, measured) = (store.clone(), store.clone());
+    let (kafka, storing, progress) = (status.clone(), status.clone(), status.clone());
     let probes = Probes::new(shutdown.clone())
         .dependency("postgres", move || {
             let store = asked.clone();
             async move { store.ready().await.map_err(|error| error.to_string()) }
         })
         .dependency("kafka", move || std::future::ready(kafka.check()))
+        .dependency("storing", move || std::future::ready(storing.check_storing()))
         .gauges(move || measured.measure())
         .gauges(move || progress.measure());
     let address = listener.local_addr()?;

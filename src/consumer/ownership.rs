@@ -1,5 +1,6 @@
 //! Which partitions this worker pumps: it says that it lives, is told its share, and starts and stops pumps accordingly.
 
+use super::letters::{self, Letters};
 use super::pump::{self, Worker};
 use super::{ConsumeArgs, Status};
 use crate::domain::Result;
@@ -9,7 +10,7 @@ use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,7 @@ pub async fn consume(
         name: name(),
         permits: Semaphore::new(args.consume_writers as usize),
         owned: AtomicUsize::new(0),
+        letters: Letters::default(),
         store,
         cluster,
         memory: Arc::default(),
@@ -54,6 +56,7 @@ pub async fn consume(
     tokio::select! {
         () = watch_topic(&worker, &found) => {}
         () = keep_share(&worker, &mut pumps, partitions) => {}
+        () = letters::bound(&worker) => {}
         () = shutdown.cancelled() => {}
     }
     pumps.stop_all().await;

@@ -1,11 +1,13 @@
 //! The second half of a pump: batches by size or deadline, and commits until it has worked.
 
 use super::fetch::{self, Chunk, TRACES};
+use super::letters::Letters;
 use super::{ConsumeArgs, Status};
 use crate::domain::Error;
 use crate::runtime::trace;
 use crate::store::{Advance, Committed, Owned, Read, SetAside, Store};
 use crate::stream::{Backoff, Cluster, Memory};
+use crate::wire;
 use chrono::TimeDelta;
 use metrics::{counter, histogram};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub(super) struct Worker {
     pub(super) permits: Semaphore,
     /// How many partitions there are to share memory among.
     pub(super) owned: AtomicUsize,
+    pub(super) letters: Letters,
 }
 
 /// How many dead letters of a transaction are told one by one.
@@ -55,8 +58,38 @@ impl Worker {
     }
 }
 
-/// How often a single record is tried that the database refuses, before it is set aside.
-const TRIES: u32 = 5;
+/// The records that a transaction is never smaller than for want of time.
+const LEAST: usize = 100;
+
+/// Takes away what the database may have refused of a record: its location, then all that would be kept of it. False when there
+/// is nothing left to take away.
+fn give_way(read: &mut Read, reason: &str) -> bool {
+    if read.location.is_ok() {
+        read.location = Err(format!("the database refuses it: {reason}"));
+        return true;
+    }
+    let kept = read.key.take().is_some()
+        | read.value.take().is_some()
+        | read.content_type.take().is_some()
+        | read.record_time.take().is_some();
+    if kept {
+        let before = read.location.as_ref().err().map_or("", String::as_str);
+        read.location = Err(format!("{before}; nothing else of it is kept, since the database refuses that: {reason}"));
+    }
+    kept
+}
+
+fn count_error(reason: &'static str) {
+    counter!("udaconnect_consume_errors_total", "reason" => reason).increment(1);
+}
+
+fn kind(error: &Error) -> &'static str {
+    match error {
+        Error::Unavailable { .. } | Error::Overloaded => "unavailable",
+        Error::TimedOut(_) => "timed out",
+        Error::Internal(_) | Error::Invalid(_) | Error::NotFound { .. } | Error::TooBroad(_) => "internal",
+    }
+}
 
 /// Pumps a partition until told to stop or until it belongs to somebody else.
 pub(super) async fn run(worker: Arc<Worker>, owned: Owned, stop: CancellationToken) {
@@ -121,26 +154,33 @@ impl Pump {
     }
 
     /// Stores a batch in one or more transactions; false when the pump is to stop.
+    ///
+    /// What may pass by itself is waited for, however long it takes. Only what the database has against a record sets that record
+    /// aside: the batch is halved until it is found.
     async fn store(&mut self, mut batch: Vec<Read>, end: i64) -> bool {
         let mut begin = 0;
         let mut size = self.worker.most();
-        let mut tries = 0;
+        // Of the record at `begin` nothing can be kept.
+        let mut skip = false;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        // Once at least: there may be nothing but an offset to move, to before this one if the topic was made anew.
         loop {
             let until = batch.len().min(begin + size);
             let to = batch.get(until).map_or(end, |read| read.first_offset);
-            match self.commit(&batch[begin..until], to).await {
+            let part = if skip { &[] } else { &batch[begin..until] };
+            match self.commit(part, to).await {
                 Ok(Committed::Done { .. }) => {
                     if !backoff.is_fresh() {
                         tracing::info!(partition = self.partition, "storing again");
                         backoff.reset();
                     }
                     begin = until;
-                    tries = 0;
-                    size = self.worker.most();
                     if begin == batch.len() {
                         return true;
                     }
+                    skip = false;
+                    // Where one record is refused, others may follow.
+                    size = (size * 2).min(self.worker.most());
                     continue;
                 }
                 Ok(Committed::Lost) => {
@@ -151,34 +191,37 @@ impl Pump {
                     );
                     return false;
                 }
-                Err(error) => {
-                    counter!("udaconnect_consume_errors_total").increment(1);
-                    if backoff.is_fresh() {
-                        tracing::warn!(partition = self.partition, offset = self.offset, %error, "cannot store, trying again until it works");
+                Ok(Committed::Refused(reason)) => {
+                    count_error("refused");
+                    if until - begin > 1 {
+                        size = (until - begin).div_ceil(2);
+                        continue;
                     }
-                    // What may pass is waited for. Otherwise something in the batch may be the trouble: the half of it, and so
-                    // on, until it is found; the rest must not wait behind it.
-                    match error {
-                        Error::Unavailable { .. } | Error::Overloaded => {}
-                        Error::Internal(_)
-                        | Error::TimedOut(_)
-                        | Error::Invalid(_)
-                        | Error::NotFound { .. }
-                        | Error::TooBroad(_) => {
-                            let count = until - begin;
-                            if count > 1 {
-                                size = count.div_ceil(2);
-                            } else {
-                                tries += 1;
-                                if tries >= TRIES
-                                    && let Some(read) = batch.get_mut(begin)
-                                    && read.location.is_ok()
-                                {
-                                    tracing::error!(partition = self.partition, offset = self.offset, %error, "a record is set aside that the database refuses");
-                                    read.location = Err(format!("the database refuses it: {error}"));
-                                }
-                            }
+                    if !skip && let Some(read) = batch.get_mut(begin) {
+                        skip = !give_way(read, &reason);
+                        let offset = self.offset;
+                        if skip {
+                            counter!("udaconnect_consume_lost_total").increment(1);
+                            tracing::error!(
+                                partition = self.partition,
+                                offset,
+                                reason,
+                                "nothing of a record can be kept"
+                            );
+                        } else {
+                            tracing::warn!(partition = self.partition, offset, reason, "the database refuses a record");
                         }
+                        continue;
+                    }
+                    // Not even the offset alone: that is no record's fault.
+                    self.wait_because(&mut backoff, &reason);
+                }
+                Err(error) => {
+                    count_error(kind(&error));
+                    self.wait_because(&mut backoff, &error.to_string());
+                    // What does not end in time may do so in smaller pieces.
+                    if matches!(error, Error::TimedOut(_)) {
+                        size = (until - begin).div_ceil(2).max(LEAST).min(size);
                     }
                 }
             }
@@ -187,6 +230,15 @@ impl Pump {
                 () = self.stop.cancelled() => return false,
             }
         }
+    }
+
+    /// Notes why nothing is stored, for readiness and metrics, and in the log once.
+    fn wait_because(&self, backoff: &mut Backoff, error: &str) {
+        if backoff.is_fresh() {
+            let (partition, offset) = (self.partition, self.offset);
+            tracing::warn!(partition, offset, error, "cannot store, trying again until it works");
+        }
+        self.worker.status.update(self.partition, |progress| progress.not_stored = Some(error.to_owned()));
     }
 
     async fn commit(&mut self, read: &[Read], to: i64) -> crate::domain::Result<Committed> {
@@ -199,6 +251,7 @@ impl Pump {
             worker: &self.worker.name,
             from: self.offset,
             to,
+            person_named: wire::person_named,
         };
         let committed = self.worker.store.advance(advance, read).await?;
         if let Committed::Done { stored, duplicates, dead } = &committed {
@@ -209,10 +262,12 @@ impl Pump {
             counter!("udaconnect_consume_stored_total").increment(*stored as u64);
             counter!("udaconnect_consume_duplicates_total").increment(*duplicates as u64);
             counter!("udaconnect_consume_dead_letters_total").increment(dead.len() as u64);
+            self.worker.letters.came(dead.len());
             self.tell(dead, read);
             let time = read.last().and_then(|read| read.record_time);
             self.worker.status.update(self.partition, |progress| {
                 progress.next_offset = to;
+                progress.not_stored = None;
                 progress.last_time = time.or(progress.last_time);
             });
         }

@@ -33,6 +33,8 @@ pub(super) struct Progress {
     pub last_time: Option<DateTime<Utc>>,
     /// Why nothing can be read from it at present.
     pub error: Option<String>,
+    /// Why what was read from it cannot be stored at present.
+    pub not_stored: Option<String>,
 }
 
 impl Status {
@@ -53,10 +55,19 @@ impl Status {
         failing.map_or(Ok(()), |(id, error)| Err(format!("partition {id}: {error}")))
     }
 
+    /// Whether what was read can be stored; the error is a sentence for operators.
+    pub fn check_storing(&self) -> Result<(), String> {
+        let inner = self.inner();
+        let failing = inner.partitions.iter().find_map(|(id, progress)| Some((id, progress.not_stored.as_ref()?)));
+        failing.map_or(Ok(()), |(id, error)| Err(format!("partition {id}: {error}")))
+    }
+
     /// Writes the gauges that `/metrics` shows.
     pub(super) fn measure(&self) {
         gauge!("udaconnect_kafka_up").set(f64::from(u8::from(self.check().is_ok())));
         let mut inner = self.inner();
+        let waiting = inner.partitions.values().filter(|progress| progress.not_stored.is_some()).count();
+        gauge!("udaconnect_consume_partitions_waiting").set(waiting as f64);
         gauge!("udaconnect_kafka_partitions_owned").set(inner.partitions.len() as f64);
         for (id, progress) in &inner.partitions {
             let records = (progress.high_watermark - progress.next_offset).max(0);

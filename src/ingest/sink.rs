@@ -1,10 +1,10 @@
 //! The one way in for locations, whichever way they go.
 
-use super::writer::{Answer, BatchWriter, Room, WriterArgs, Writers};
+use super::writer::{Answer, BatchWriter, WriterArgs, Writers};
 use super::{ClockArgs, Receipt};
 use crate::domain::{Error, NewLocation, Recorded, Result};
 use crate::store::Store;
-use crate::stream::{Delivery, KAFKA, KafkaArgs, Producer, ProducerArgs, Space};
+use crate::stream::{Delivery, KAFKA, KafkaArgs, Producer, ProducerArgs};
 use crate::wire::Origin;
 use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
@@ -61,12 +61,6 @@ enum Pending {
     Kafka(Delivery),
 }
 
-/// Room for locations, as [`LocationSink::reserve`] gives it.
-enum Reserved<'a> {
-    Store(&'a BatchWriter, Room),
-    Kafka(Space),
-}
-
 /// What is still under way when a role ends.
 pub enum Drain {
     Store(Writers),
@@ -117,15 +111,14 @@ impl LocationSink {
     /// Takes all of the locations and waits until they are safe; [`Error::Overloaded`] when there is no room, then none is
     /// taken. After any other error they may be stored all the same; sending them again is safe.
     pub async fn record(&self, locations: Vec<NewLocation>) -> Result<Outcome> {
-        let room = match &self.way {
-            Way::Store(writer) => writer.try_reserve(locations.len()).map(|room| Reserved::Store(writer, room)),
-            Way::Kafka(producer) => producer.try_reserve(locations.len()).map(Reserved::Kafka),
+        let count = locations.len();
+        received(count);
+        let way = match &self.way {
+            Way::Store(writer) => writer.try_reserve(count).map(|room| Pending::Store(writer.send(room, locations))),
+            Way::Kafka(producer) => producer.try_send(&self.origin, locations).map(Pending::Kafka),
         };
-        let room = room.inspect_err(|error| {
-            received(locations.len());
-            refused(locations.len(), error);
-        })?;
-        let taken = take(room, &self.origin, locations);
+        let way = way.inspect_err(|error| refused(count, error))?;
+        let taken = Taken { way, count: count as u64, begin: Instant::now() };
         if !self.is_queue() {
             return taken.outcome().await;
         }
@@ -134,13 +127,23 @@ impl LocationSink {
         })
     }
 
-    /// Takes all of the locations as soon as there is room for them: whoever waits here reads no more from its phone.
+    /// Takes all of the locations as soon as there is room for them: whoever waits here reads no more from its phone. With Kafka,
+    /// an error after the delivery time-out; then some may have been taken.
     pub async fn take(&self, locations: Vec<NewLocation>) -> Result<Taken> {
-        let room = match &self.way {
-            Way::Store(writer) => Reserved::Store(writer, writer.reserve(locations.len()).await?),
-            Way::Kafka(producer) => Reserved::Kafka(producer.reserve(locations.len()).await?),
+        let count = locations.len();
+        let way = match &self.way {
+            Way::Store(writer) => {
+                let room = writer.reserve(count).await?;
+                received(count);
+                Pending::Store(writer.send(room, locations))
+            }
+            Way::Kafka(producer) => {
+                received(count);
+                let sent = producer.send(&self.origin, locations).await;
+                Pending::Kafka(sent.inspect_err(|error| refused(count, error))?)
+            }
         };
-        Ok(take(room, &self.origin, locations))
+        Ok(Taken { way, count: count as u64, begin: Instant::now() })
     }
 
     /// Whether Kafka takes what is sent; always, where there is none.
@@ -167,20 +170,11 @@ impl LocationSink {
                 let (waiting, capacity) = producer.buffer_use();
                 gauge!("udaconnect_kafka_buffer").set(waiting as f64);
                 gauge!("udaconnect_kafka_buffer_capacity").set(capacity as f64);
+                gauge!("udaconnect_kafka_partitions_failing").set(producer.failing_partitions() as f64);
                 gauge!("udaconnect_kafka_up").set(if producer.check().is_ok() { 1.0 } else { 0.0 });
             }
         }
     }
-}
-
-fn take(room: Reserved<'_>, origin: &Origin, locations: Vec<NewLocation>) -> Taken {
-    let count = locations.len() as u64;
-    received(locations.len());
-    let way = match room {
-        Reserved::Store(writer, room) => Pending::Store(writer.send(room, locations)),
-        Reserved::Kafka(space) => Pending::Kafka(Producer::send(space, origin, locations)),
-    };
-    Taken { way, count, begin: Instant::now() }
 }
 
 impl Taken {

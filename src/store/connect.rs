@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Generation, Pooled};
 use super::error::{POSTGRES, unavailable};
+use super::sqlstate::{Coded, MakeCoded};
 use super::url::{DatabaseUrl, Parsed, describe};
 use super::watch::{self, Known};
 use crate::domain::{Error, Result};
@@ -13,6 +14,7 @@ use futures_util::FutureExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -225,14 +227,25 @@ impl Connector {
 }
 
 async fn establish(
-    config: tokio_postgres::Config,
+    mut config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
 ) -> Result<(AsyncPgConnection, i32), Establish> {
-    let established = if let Some(tls) = tls {
-        let (client, connection) = config.connect(tls).await.map_err(Establish::Refused)?;
-        AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    let established = if let Some(path) = unix_socket(&config) {
+        // These cannot be wrapped as others are (they have no name for TLS), so the stream is made here.
+        config.ssl_mode(SslMode::Disable);
+        let stream = tokio::net::UnixStream::connect(&path).await.map_err(|error| {
+            Establish::Setup(ConnectionError::BadConnection(format!("{}: {error}", path.display())))
+        })?;
+        let connecting = config.connect_raw(Coded::new(stream), tokio_postgres::NoTls).await;
+        let (client, connection) = connecting.map_err(Establish::Refused)?;
+        tokio::spawn(async move {
+            // Who uses the connection gets the error.
+            let _ = connection.await;
+        });
+        AsyncPgConnection::try_from(client).await
     } else {
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
+        let tls = MakeCoded::prepare(&mut config, tls);
+        let (client, connection) = config.connect(tls).await.map_err(Establish::Refused)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     };
     let mut connection = established.map_err(Establish::Setup)?;
@@ -257,6 +270,17 @@ pub(super) struct AbortOnDrop(tokio::task::AbortHandle);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// The socket, where the server is on this machine and has no other address.
+fn unix_socket(config: &tokio_postgres::Config) -> Option<PathBuf> {
+    match config.get_hosts() {
+        [Host::Unix(directory)] => {
+            let port = config.get_ports().first().copied().unwrap_or(5432);
+            Some(directory.join(format!(".s.PGSQL.{port}")))
+        }
+        _ => None,
     }
 }
 

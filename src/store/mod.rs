@@ -18,16 +18,17 @@ mod proximity;
 mod schema;
 mod searches;
 mod settings;
+mod sqlstate;
 mod statement;
 mod url;
 mod watch;
 
 pub use connect::DatabaseArgs;
-pub use dead_letters::{DeadLetter, Read, Replayed, SetAside};
+pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
 pub use group::{GroupSize, Job, JobSender, Jobs, UnderWay, jobs};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
-pub use offsets::{Advance, Committed, Fate, Owned};
+pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
 pub use proximity::{CellTimes, Snapshot};
 pub use url::DatabaseUrl;
 

@@ -3,12 +3,13 @@
 use super::Store;
 use super::connection::Connection;
 use super::dead_letters::{self, Read, SetAside};
-use super::error::from_diesel;
+use super::error::{from_diesel, refusal};
 use super::locations::{Retries, record_sorted};
 use super::schema::{kafka_partition, kafka_worker};
+use super::statement::{Bind, Statement};
 use crate::domain::{NewLocation, Result};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Double, Integer, Text};
+use diesel::sql_types::{BigInt, Double, Integer, Nullable, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::time::Duration;
 
@@ -31,7 +32,12 @@ pub struct Advance<'a> {
     /// What the offset must be, or somebody else has moved it.
     pub from: i64,
     pub to: i64,
+    /// Reads whom a value names, for those that hold no location.
+    pub person_named: PersonNamed,
 }
+
+/// Reads whom a record's value names, by its content type, as far as that can be told.
+pub type PersonNamed = fn(&[u8], Option<&[u8]>) -> Option<i64>;
 
 /// What became of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,8 @@ pub enum Committed {
     },
     /// The partition is not this worker's any more, or is elsewhere than it thought; nothing was stored.
     Lost,
+    /// The database refuses something in it, for this reason, and would again; nothing was stored.
+    Refused(String),
 }
 
 /// What became of a record.
@@ -55,8 +63,10 @@ pub enum Fate {
     Queued,
     /// It is stored (by itself, or since the same location had been stored before).
     Stored,
-    /// It is a dead letter, for this reason.
+    /// It was set aside, for this reason.
     Rejected(String),
+    /// It was settled so long ago that nobody knows any more how.
+    Forgotten,
 }
 
 impl Store {
@@ -120,33 +130,53 @@ impl Store {
                 }
                 Err(diesel::result::Error::RollbackTransaction) => return Ok(Committed::Lost),
                 Err(error) if retries.again(&error) => {}
-                Err(error) => return Err(from_diesel(error)),
+                Err(error) => match refusal(&error) {
+                    Some(reason) => return Ok(Committed::Refused(reason)),
+                    None => return Err(from_diesel(error)),
+                },
             }
         }
     }
 
     /// What became of the record at this place, as far as the database knows.
     pub async fn fate(&self, topic: &str, partition: i32, offset: i64) -> Result<Fate> {
-        let mut connection = self.connection().await?;
-        let next: Option<i64> = kafka_partition::table
-            .find((topic, partition))
-            .select(kafka_partition::next_offset)
-            .first(&mut connection)
-            .await
-            .optional()
-            .map_err(from_diesel)?;
-        if next.is_none_or(|next| next <= offset) {
-            return Ok(Fate::Queued);
-        }
-        let reason = dead_letters::reason(&mut connection, topic, partition, offset).await.map_err(from_diesel)?;
-        Ok(reason.map_or(Fate::Stored, Fate::Rejected))
+        // One statement, so that what it sees is of one moment: letters come and go.
+        type Found = (i64, i64, Option<String>);
+        let found = Statement::<(BigInt, BigInt, Nullable<Text>)>::new(
+            "SELECT next_offset, known_from, (
+                 -- Of a topic that was made anew, the latest counts.
+                 SELECT CASE WHEN last_offset >= $1 THEN reason END FROM dead_letter AS d
+                 WHERE d.topic = k.topic AND d.partition = k.partition AND first_offset <= $2
+                 ORDER BY first_offset DESC, d.id DESC LIMIT 1)
+             FROM kafka_partition AS k WHERE topic = ANY($3) AND partition = $4",
+            vec![Bind::Id(offset), Bind::Id(offset), Bind::Texts(&[topic]), Bind::Id(partition.into())],
+        )
+        .get_result::<Found>(&mut self.connection().await?)
+        .await
+        .optional()
+        .map_err(from_diesel)?;
+        Ok(match found {
+            Some((next, _, _)) if offset >= next => Fate::Queued,
+            Some((_, _, Some(reason))) => Fate::Rejected(reason),
+            Some((_, known_from, None)) if offset < known_from => Fate::Forgotten,
+            Some((_, _, None)) => Fate::Stored,
+            None => Fate::Queued,
+        })
     }
 }
 
 async fn move_offset(connection: &mut Connection, advance: Advance<'_>) -> QueryResult<usize> {
-    diesel::update(kafka_partition::table.find((advance.topic, advance.partition)))
+    let moved = diesel::update(kafka_partition::table.find((advance.topic, advance.partition)))
         .filter(kafka_partition::owner.eq(advance.worker).and(kafka_partition::next_offset.eq(advance.from)))
         .set(kafka_partition::next_offset.eq(advance.to))
         .execute(connection)
-        .await
+        .await?;
+    if advance.to < advance.from {
+        // A topic that was made anew; what was forgotten was of the old one.
+        diesel::update(kafka_partition::table.find((advance.topic, advance.partition)))
+            .set(kafka_partition::known_from.eq(0))
+            .execute(connection)
+            .await?;
+    }
+    Ok(moved)
 }

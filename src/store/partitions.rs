@@ -4,11 +4,11 @@
 //! Everything else is in `location_other`, the default partition. The rule itself is the database's
 //! (`location_ensure_partition`), since several versions of this program may run side by side.
 
+use super::connection::Connection;
 use super::error::from_diesel;
 use crate::domain::{Error, NewLocation, TimeRange};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
 use diesel::sql_types::Date;
-use super::connection::Connection;
 use diesel_async::RunQueryDsl;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};

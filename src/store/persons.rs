@@ -86,7 +86,7 @@ impl Store {
         Ok(Page::cut(persons, limit, |person: &Person| person.id))
     }
 
-    /// Erases the person and every location of theirs, or [`Error::NotFound`].
+    /// Erases the person, every location of theirs and what dead letters hold of them, or [`Error::NotFound`].
     pub async fn delete_person(&self, id: PersonId) -> Result<()> {
         let mut connection = self.connection().await?;
         connection
@@ -96,6 +96,7 @@ impl Store {
                 if diesel::delete(person::table.find(id.get())).execute(connection).await? == 0 {
                     return Err(diesel::result::Error::NotFound);
                 }
+                super::dead_letters::erase(connection, id.get()).await?;
                 diesel::delete(location::table.filter(location::person_id.eq(id.get()))).execute(connection).await
             })
             .await

@@ -30,6 +30,7 @@ diesel::table! {
         partition -> Integer,
         next_offset -> BigInt,
         owner -> Nullable<Text>,
+        known_from -> BigInt,
     }
 }
 
@@ -54,5 +55,10 @@ diesel::table! {
         record_time -> Nullable<Timestamptz>,
         reason -> Text,
         time -> Timestamptz,
+        person_id -> Nullable<BigInt>,
+        key_person_id -> Nullable<BigInt>,
+        value_length -> Nullable<BigInt>,
+        emptied -> Nullable<Timestamptz>,
+        size -> BigInt,
     }
 }

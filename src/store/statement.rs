@@ -10,6 +10,7 @@ use diesel::sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz};
 use diesel::{QueryResult, RunQueryDsl};
 use diesel_geography::sql_types::Geography;
 use diesel_geography::types::Point;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 /// A value bound to a [`Statement`]: the kinds that our SQL takes.
@@ -27,20 +28,20 @@ pub(super) enum Bind<'a> {
 
 /// SQL whose `$1`, `$2`, … stand in that order, each once, with the values for them; `Row` is the SQL type of what it returns.
 pub(super) struct Statement<'a, Row = ()> {
-    sql: &'static str,
+    sql: Cow<'static, str>,
     binds: Vec<Bind<'a>>,
     row: PhantomData<Row>,
 }
 
 impl<'a, Row> Statement<'a, Row> {
-    pub(super) fn new(sql: &'static str, binds: Vec<Bind<'a>>) -> Self {
-        Self { sql, binds, row: PhantomData }
+    pub(super) fn new(sql: impl Into<Cow<'static, str>>, binds: Vec<Bind<'a>>) -> Self {
+        Self { sql: sql.into(), binds, row: PhantomData }
     }
 }
 
 impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let mut rest = self.sql;
+        let mut rest: &str = &self.sql;
         for (i, bind) in self.binds.iter().enumerate() {
             let placeholder = format!("${}", i + 1);
             let (before, after) = rest.split_once(&placeholder).unwrap_or_else(|| panic!("{placeholder} in {rest}"));

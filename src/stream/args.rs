@@ -45,6 +45,9 @@ pub struct ProducerArgs {
     /// How long a record waits for company, in milliseconds
     #[arg(long, env, value_name = "MS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub kafka_linger: u64,
+    /// How long a location waits for Kafka's acknowledgement, in seconds, before it is given up and whoever sent it is told
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub kafka_delivery_timeout: u64,
     /// Compression of batches
     #[arg(long, env, value_name = "CODEC", default_value = "lz4")]
     pub kafka_compression: Codec,
@@ -53,6 +56,10 @@ pub struct ProducerArgs {
 impl ProducerArgs {
     pub(super) fn linger(&self) -> Duration {
         Duration::from_millis(self.kafka_linger)
+    }
+
+    pub(super) fn delivery_timeout(&self) -> Duration {
+        Duration::from_secs(self.kafka_delivery_timeout)
     }
 }
 

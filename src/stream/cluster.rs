@@ -217,6 +217,14 @@ impl Cluster {
         answer
     }
 
+    /// Makes the next question begin at the bootstrap brokers, as one that has failed does; for whoever has given one up.
+    pub(super) async fn forget(&self) {
+        // Whoever has the lock is making a new client.
+        if let Ok(mut current) = self.client.try_lock() {
+            *current = None;
+        }
+    }
+
     async fn client(&self) -> Result<Arc<Client>> {
         let mut current = self.client.lock().await;
         if let Some(client) = &*current {

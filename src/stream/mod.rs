@@ -9,8 +9,9 @@ mod backoff;
 mod batch;
 mod cluster;
 mod connection;
-mod lane;
+mod health;
 mod memory;
+mod partition_writer;
 mod partitioner;
 mod producer;
 mod protocol;
@@ -27,13 +28,14 @@ pub use batch::Record;
 pub use cluster::Cluster;
 pub use memory::{Held, Memory};
 pub use partitioner::partition_of;
-pub use producer::{Delivery, Place, Producer, Space};
+pub use producer::{Delivery, Place, Producer};
 pub use reader::{Fetched, Reader};
 pub use records::{Entry, RecordSet};
 pub use security::KafkaSecurityArgs;
 
 use crate::domain::Error;
 use args::Codec;
+use health::Health;
 
 /// What this program calls the dependency, in errors and readiness.
 pub const KAFKA: &str = "kafka";

@@ -1,29 +1,41 @@
-use super::lane::{Lane, Parcel};
-use super::{Backoff, Cluster, KafkaArgs, ProducerArgs, partition_of, unavailable};
+use super::partition_writer::{Batch, PartitionWriter, Permits};
+use super::{Backoff, Cluster, Health, KafkaArgs, ProducerArgs, partition_of, unavailable};
 use crate::domain::{Error, NewLocation, Result};
 use crate::wire::Origin;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-/// How often the cluster is asked whether it is there and whether the topic has grown.
-const REFRESH: Duration = Duration::from_secs(10);
+/// How often the cluster is asked whether it is there and whether the topic has grown, and how long it may take to answer.
+const REFRESH: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(5);
+/// What may wait for one partition at least: as many as one request may bring.
+const LEAST_SHARE: usize = 10_000;
 
 /// Writes locations to the topic; an acknowledgement means that all in-sync replicas have them.
 ///
-/// What is written waits in a bounded buffer, in order per partition, for as long as Kafka is away. Cheap to clone.
+/// What is written waits in a bounded buffer, in order per partition, while Kafka is away, and is given up after the delivery
+/// time-out. Each partition has a share of the buffer: one that takes nothing leaves the others theirs. Cheap to clone.
 #[derive(Clone)]
 pub struct Producer {
     buffer: Arc<Semaphore>,
     capacity: usize,
-    lanes: watch::Receiver<Arc<[Lane]>>,
+    /// Locations that wait.
+    waiting: Arc<AtomicUsize>,
+    delivery_timeout: Duration,
+    writers: Writers,
     health: Arc<Health>,
     stop: CancellationToken,
     done: watch::Receiver<bool>,
 }
+
+/// The partitions' writers, as many as are known of.
+type Writers = watch::Receiver<Arc<[PartitionWriter]>>;
 
 /// Where a record lies in the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,101 +44,109 @@ pub struct Place {
     pub offset: i64,
 }
 
-/// Room in the buffer for as many locations as were asked for, and the way out. Once given it is good, whatever comes.
-pub struct Space {
-    lanes: Arc<[Lane]>,
-    permit: OwnedSemaphorePermit,
+/// What of a request is for one partition.
+#[derive(Default)]
+struct Part {
+    /// Which ones of the request these are.
+    positions: Vec<u32>,
+    locations: Vec<NewLocation>,
 }
 
 impl Producer {
     /// Begins to connect, in the background.
     pub fn start(kafka: &KafkaArgs, args: &ProducerArgs) -> Result<Self> {
         let cluster = Arc::new(Cluster::new(kafka)?);
-        let health = Arc::new(Health::default());
-        health.set(KEEPER, Some("not connected yet".to_owned()));
-        let (publish, lanes) = watch::channel(Arc::default());
+        let health = Arc::new(Health::new());
+        let (publish, writers) = watch::channel(Arc::default());
         let (finished, done) = watch::channel(false);
         let stop = CancellationToken::new();
-        tokio::spawn(keep_lanes(cluster, args.clone(), health.clone(), publish, stop.clone(), finished));
+        tokio::spawn(keep_writers(cluster, args.clone(), health.clone(), publish, stop.clone(), finished));
         let capacity = args.kafka_buffer as usize;
-        Ok(Self { buffer: Arc::new(Semaphore::new(capacity)), capacity, lanes, health, stop, done })
+        let delivery_timeout = args.delivery_timeout();
+        let buffer = Arc::new(Semaphore::new(capacity));
+        Ok(Self { buffer, capacity, waiting: Arc::default(), delivery_timeout, writers, health, stop, done })
     }
 
-    /// Room for `count` locations now, or [`Error::Overloaded`]; `Unavailable` when Kafka was never reached.
-    pub fn try_reserve(&self, count: usize) -> Result<Space> {
-        let lanes = self.lanes.borrow().clone();
-        if lanes.is_empty() {
-            return Err(self.health.error());
+    /// Hands locations over if there is room for all of them now: [`Error::Overloaded`] when there is not, `Unavailable` when
+    /// Kafka was never reached; then none is taken. They will be written even if nobody waits for the delivery.
+    pub fn try_send(&self, origin: &Origin, locations: Vec<NewLocation>) -> Result<Delivery> {
+        let writers = self.writers.borrow().clone();
+        if writers.is_empty() {
+            return Err(self.health.check().err().unwrap_or_else(|| unavailable("not connected yet")));
         }
-        let permit = self.buffer.clone().try_acquire_many_owned(self.permits(count)).map_err(|_| Error::Overloaded)?;
-        Ok(Space { lanes, permit })
-    }
-
-    /// Room for `count` locations as soon as there is any: who waits here reads no more from a phone.
-    pub async fn reserve(&self, count: usize) -> Result<Space> {
-        let mut lanes = self.lanes.clone();
-        let stopping = |_| unavailable("shutting down");
-        let lanes = lanes.wait_for(|lanes| !lanes.is_empty()).await.map_err(stopping)?.clone();
-        let permit = self
-            .buffer
-            .clone()
-            .acquire_many_owned(self.permits(count))
-            .await
-            .map_err(|_| unavailable("shutting down"))?;
-        Ok(Space { lanes, permit })
-    }
-
-    /// A request that is larger than the whole buffer takes all of it.
-    fn permits(&self, count: usize) -> u32 {
-        count.min(self.capacity) as u32
-    }
-
-    /// Hands locations over. They will be written even if nobody waits for the delivery.
-    pub fn send(space: Space, origin: &Origin, locations: impl IntoIterator<Item = NewLocation>) -> Delivery {
-        let Space { lanes, permit } = space;
-        let permit = Arc::new(permit);
-        let mut parts: HashMap<i32, (Vec<u32>, Vec<NewLocation>)> = HashMap::new();
-        let mut count = 0;
-        for location in locations {
-            let key = location.person_id().to_string();
-            let partition = partition_of(key.as_bytes(), lanes.len() as i32);
-            let (positions, part) = parts.entry(partition).or_default();
-            positions.push(count);
-            part.push(location);
-            count += 1;
-        }
-        let parts = parts
+        let reserved: Vec<(i32, Part, Permits)> = split(&writers, locations)
             .into_iter()
-            .map(|(partition, (positions, locations))| {
-                let (acknowledge, acknowledged) = oneshot::channel();
-                let origin = origin.clone();
-                lanes[partition as usize].send(Parcel { locations, origin, acknowledge, _space: permit.clone() });
-                Part { partition, positions, acknowledged }
+            .map(|(partition, part)| {
+                let writer = &writers[partition as usize];
+                let count = part.locations.len();
+                let permits = writer.permits(count);
+                let own = writer.buffer.clone().try_acquire_many_owned(permits).map_err(|_| Error::Overloaded)?;
+                let all = self.buffer.clone().try_acquire_many_owned(permits).map_err(|_| Error::Overloaded)?;
+                Ok((partition, part, Permits::new(own, all, count, &self.waiting)))
             })
-            .collect();
-        Delivery { count: count as usize, parts }
+            .collect::<Result<_>>()?;
+        let deadline = Instant::now() + self.delivery_timeout;
+        let mut delivery = Delivery::default();
+        for (partition, part, permits) in reserved {
+            delivery.add(&writers[partition as usize], partition, part, origin, deadline, permits);
+        }
+        Ok(delivery)
+    }
+
+    /// Hands locations over, those of each partition as soon as there is room for them: who waits here reads no more from a
+    /// phone. `Unavailable` when there is none within the delivery time-out; some may have been taken then.
+    pub async fn send(&self, origin: &Origin, locations: Vec<NewLocation>) -> Result<Delivery> {
+        let deadline = Instant::now() + self.delivery_timeout;
+        let late = || match self.health.check() {
+            Err(error) => error,
+            Ok(()) => unavailable(format!("no room within {:?}", self.delivery_timeout)),
+        };
+        let stopping = || unavailable("shutting down");
+        let mut known = self.writers.clone();
+        let waited = timeout_at(deadline, known.wait_for(|writers| !writers.is_empty())).await.map_err(|_| late())?;
+        let writers = waited.map_err(|_| stopping())?.clone();
+        let mut delivery = Delivery::default();
+        for (partition, part) in split(&writers, locations) {
+            let writer = &writers[partition as usize];
+            let count = part.locations.len();
+            let permits = writer.permits(count);
+            // The partition's first, so that whoever waits for one partition keeps no room from another.
+            let own = timeout_at(deadline, writer.buffer.clone().acquire_many_owned(permits));
+            let own = own.await.map_err(|_| late())?.map_err(|_| stopping())?;
+            let all = timeout_at(deadline, self.buffer.clone().acquire_many_owned(permits));
+            let all = all.await.map_err(|_| late())?.map_err(|_| stopping())?;
+            let permits = Permits::new(own, all, count, &self.waiting);
+            let deadline = Instant::now() + self.delivery_timeout;
+            delivery.add(writer, partition, part, origin, deadline, permits);
+        }
+        Ok(delivery)
     }
 
     /// Whether Kafka takes what is sent.
     pub fn check(&self) -> Result<()> {
-        if self.health.is_good() { Ok(()) } else { Err(self.health.error()) }
+        self.health.check()
+    }
+
+    /// How many partitions take nothing at present.
+    pub fn failing_partitions(&self) -> usize {
+        self.health.failing_partitions()
     }
 
     /// How many partitions the topic has, 0 while that is not known.
     pub fn partitions(&self) -> i32 {
-        self.lanes.borrow().len() as i32
+        self.writers.borrow().len() as i32
     }
 
-    /// How many locations wait, and how many may.
+    /// How many locations wait, and how many may (a request that is larger than its partition's share counts as that).
     pub fn buffer_use(&self) -> (usize, usize) {
-        (self.capacity - self.buffer.available_permits(), self.capacity)
+        (self.waiting.load(Ordering::Relaxed), self.capacity)
     }
 
     /// Writes what waits and ends; gives up after `patience`. What is sent after this call is refused.
     pub async fn finish(&self, patience: Duration) {
         self.stop.cancel();
         let mut done = self.done.clone();
-        let finished = tokio::time::timeout(patience, done.wait_for(|done| *done)).await;
+        let finished = timeout(patience, done.wait_for(|done| *done)).await;
         let waiting = self.buffer_use().0;
         if finished.is_err() && waiting > 0 {
             tracing::warn!(waiting, "locations that were not acknowledged are given up");
@@ -134,24 +154,60 @@ impl Producer {
     }
 }
 
-/// Locations on their way.
-#[must_use = "only a delivery tells whether the locations are durable"]
-pub struct Delivery {
-    count: usize,
-    parts: Vec<Part>,
+/// Divides locations by the partition of their person.
+fn split(writers: &[PartitionWriter], locations: Vec<NewLocation>) -> BTreeMap<i32, Part> {
+    let mut parts: BTreeMap<i32, Part> = BTreeMap::new();
+    for (position, location) in (0..).zip(locations) {
+        let key = location.person_id().to_string();
+        let part = parts.entry(partition_of(key.as_bytes(), writers.len() as i32)).or_default();
+        part.positions.push(position);
+        part.locations.push(location);
+    }
+    parts
 }
 
-struct Part {
+/// What of the buffer may wait for one of so many partitions.
+fn share(buffer: usize, partitions: usize) -> usize {
+    (buffer / partitions.max(1)).max(LEAST_SHARE.min(buffer / 2))
+}
+
+/// Locations on their way.
+#[must_use = "only a delivery tells whether the locations are durable"]
+#[derive(Default)]
+pub struct Delivery {
+    count: usize,
+    parts: Vec<Sent>,
+}
+
+/// What of a delivery went to one partition.
+struct Sent {
     partition: i32,
     positions: Vec<u32>,
     acknowledged: oneshot::Receiver<Result<Vec<i64>>>,
 }
 
 impl Delivery {
-    /// Waits until all are durable; returns where, in the order in which they were handed over.
+    fn add(
+        &mut self,
+        writer: &PartitionWriter,
+        partition: i32,
+        part: Part,
+        origin: &Origin,
+        deadline: Instant,
+        permits: Permits,
+    ) {
+        let Part { positions, locations } = part;
+        self.count += locations.len();
+        let (acknowledge, acknowledged) = oneshot::channel();
+        writer.send(Batch { locations, origin: origin.clone(), acknowledge, deadline, _permits: permits });
+        self.parts.push(Sent { partition, positions, acknowledged });
+    }
+
+    /// Waits until all are durable; returns where, in the order in which they were handed over. `Unavailable` when one of them
+    /// was given up.
     pub async fn places(self) -> Result<Vec<Place>> {
         let mut places = vec![Place { partition: 0, offset: 0 }; self.count];
-        for Part { partition, positions, acknowledged } in self.parts {
+        for Sent { partition, positions, acknowledged } in self.parts {
             let offsets = acknowledged.await.map_err(|_| unavailable("shutting down"))??;
             for (position, offset) in positions.into_iter().zip(offsets) {
                 places[position as usize] = Place { partition, offset };
@@ -161,38 +217,12 @@ impl Delivery {
     }
 }
 
-/// What does not work at present, by partition.
-#[derive(Default)]
-pub(super) struct Health(Mutex<BTreeMap<i32, String>>);
-
-/// The key under which the cluster as a whole reports.
-const KEEPER: i32 = -1;
-
-impl Health {
-    pub(super) fn set(&self, part: i32, error: Option<String>) {
-        let mut bad = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match error {
-            Some(error) => bad.insert(part, error),
-            None => bad.remove(&part),
-        };
-    }
-
-    fn is_good(&self) -> bool {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty()
-    }
-
-    fn error(&self) -> Error {
-        let bad = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        unavailable(bad.values().next().map_or("not connected", String::as_str))
-    }
-}
-
-/// Finds out about the topic, runs a lane for each partition, and again for those that it gets later.
-async fn keep_lanes(
+/// Finds out about the topic, runs a writer for each partition, and again for those that it gets later.
+async fn keep_writers(
     cluster: Arc<Cluster>,
     args: ProducerArgs,
     health: Arc<Health>,
-    publish: watch::Sender<Arc<[Lane]>>,
+    publish: watch::Sender<Arc<[PartitionWriter]>>,
     stop: CancellationToken,
     finished: watch::Sender<bool>,
 ) {
@@ -200,27 +230,36 @@ async fn keep_lanes(
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     let work = async {
         loop {
-            match cluster.partitions().await {
+            let answer = match timeout(ANSWER, cluster.partitions()).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    cluster.forget().await;
+                    Err(unavailable(format!("no answer within {ANSWER:?}")))
+                }
+            };
+            match answer {
                 Ok(partitions) => {
                     backoff.reset();
-                    health.set(KEEPER, None);
-                    let mut lanes = publish.borrow().to_vec();
-                    if lanes.len() < partitions as usize {
+                    let mut writers = publish.borrow().to_vec();
+                    if writers.len() < partitions as usize {
                         tracing::info!(topic = cluster.topic(), partitions, "connected to kafka");
-                        for partition in lanes.len() as i32..partitions {
-                            let (lane, task) = Lane::new(cluster.clone(), partition, args.clone(), health.clone());
+                        let share = share(args.kafka_buffer as usize, partitions as usize);
+                        for partition in writers.len() as i32..partitions {
+                            let (writer, task) =
+                                PartitionWriter::new(cluster.clone(), partition, share, args.clone(), health.clone());
                             tasks.spawn(task);
-                            lanes.push(lane);
+                            writers.push(writer);
                         }
-                        publish.send_replace(lanes.into());
+                        publish.send_replace(writers.into());
                     }
+                    health.answered(partitions as usize);
                     tokio::time::sleep(REFRESH).await;
                 }
                 Err(error) => {
                     if backoff.is_fresh() {
                         tracing::warn!(%error, "kafka does not answer, trying again until it does");
                     }
-                    health.set(KEEPER, Some(detail(error)));
+                    health.not_answered(detail(error));
                     backoff.wait().await;
                 }
             }
@@ -230,7 +269,7 @@ async fn keep_lanes(
         _ = work => {}
         () = stop.cancelled() => {}
     }
-    // Without senders, a lane ends when it has written what it holds.
+    // Without senders, a writer ends when it has written what it holds.
     publish.send_replace(Arc::default());
     drop(publish);
     while tasks.join_next().await.is_some() {}
@@ -241,5 +280,19 @@ pub(super) fn detail(error: Error) -> String {
     match error {
         Error::Unavailable { detail, .. } => detail,
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_that_takes_nothing_leaves_room_for_the_others() {
+        for (buffer, partitions, wanted) in
+            [(200_000, 1, 200_000), (200_000, 12, 16_666), (200_000, 1_000, 10_000), (10_000, 4, 5_000)]
+        {
+            assert_eq!(share(buffer, partitions), wanted, "{buffer} {partitions}");
+        }
     }
 }

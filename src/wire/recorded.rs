@@ -5,6 +5,7 @@ use crate::domain::{Error, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
+use std::ops::Range;
 
 /// The name of the record header that says what the value is.
 pub const CONTENT_TYPE: &str = "content-type";
@@ -28,25 +29,92 @@ pub fn encode(location: &NewLocation) -> Vec<u8> {
 /// Reads a record's value.
 ///
 /// `content_type` decides how; without one, what begins with `{` is JSON, which no [`proto::LocationRecorded`] does. A location
-/// without a time was made when the record was (`timestamp`), and must have one if the record has none. `now` and `max_ahead` are those of [`NewLocation::new`]. The
-/// error is always [`Error::Invalid`]: the same record will never be readable.
+/// without a time was made when the record was (`timestamp`; `None` when that is no time at all). The record's time is also the clock that the location's is judged
+/// by, with `max_ahead` as in [`NewLocation::new`]: it is of whoever took the location and acknowledged it, however late it is
+/// read and whatever the reader's clock says. The error is always [`Error::Invalid`]: the same record will never be readable.
 pub fn decode(
     value: Option<&[u8]>,
     content_type: Option<&[u8]>,
     timestamp: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
     max_ahead: TimeDelta,
 ) -> Result<NewLocation> {
     let value = value.ok_or_else(|| Error::invalid("value", "must be given; got a record without a value"))?;
+    let clock = Clock { timestamp, max_ahead };
+    match format_of(value, content_type)? {
+        Format::Protobuf => from_protobuf(value, clock),
+        Format::Json => from_json(value, clock),
+    }
+}
+
+/// Whom a record names, as far as that can be read, whatever else is wrong with it.
+pub fn person_named(value: &[u8], content_type: Option<&[u8]>) -> Option<i64> {
+    let id = match format_of(value, content_type) {
+        Ok(Format::Json) => serde_json::from_slice::<Named>(value).ok()?.person_id?,
+        Ok(Format::Protobuf) | Err(_) => proto::LocationRecorded::decode(value).ok()?.person_id,
+    };
+    (id > 0).then_some(id)
+}
+
+/// What of a JSON object says whom it is about: a number, or a text as old clients write it.
+#[derive(serde::Deserialize)]
+struct Named {
+    #[serde(default, deserialize_with = "id")]
+    person_id: Option<i64>,
+}
+
+fn id<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let value = <Value as serde::Deserialize>::deserialize(from)?;
+    Ok(value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()))
+}
+
+enum Format {
+    Protobuf,
+    Json,
+}
+
+fn format_of(value: &[u8], content_type: Option<&[u8]>) -> Result<Format> {
     match content_type {
-        Some(given) if is(given, PROTOBUF) => from_protobuf(value, timestamp, now, max_ahead),
-        Some(given) if is(given, JSON) => from_json(value, timestamp, now, max_ahead),
+        Some(given) if is(given, PROTOBUF) => Ok(Format::Protobuf),
+        Some(given) if is(given, JSON) => Ok(Format::Json),
         Some(given) => {
             let given = quoted(&String::from_utf8_lossy(given));
             Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {given}")))
         }
-        None if value.trim_ascii_start().starts_with(b"{") => from_json(value, timestamp, now, max_ahead),
-        None => from_protobuf(value, timestamp, now, max_ahead),
+        None if value.trim_ascii_start().starts_with(b"{") => Ok(Format::Json),
+        None => Ok(Format::Protobuf),
+    }
+}
+
+/// When a record was written, and how far ahead of that its location may be.
+#[derive(Clone, Copy)]
+struct Clock {
+    timestamp: Option<DateTime<Utc>>,
+    max_ahead: TimeDelta,
+}
+
+/// Other producers may write any time into a record, or none (-1 ms). One outside these years says nothing: a location in such
+/// a record must bring its own time, which is then judged by no clock and only must come before the end of these years.
+const CREDIBLE: Range<DateTime<Utc>> = DateTime::from_timestamp(946_684_800, 0).unwrap() // 2000-01-01
+    ..DateTime::from_timestamp(4_102_444_800, 0).unwrap(); // 2100-01-01
+
+impl Clock {
+    /// The time of a location that brings none.
+    fn default(self) -> Result<DateTime<Utc>> {
+        if let Some(timestamp) = self.credible() {
+            return Ok(timestamp);
+        }
+        let given = self.timestamp.map_or_else(|| "none".to_owned(), |time| format!("{time:?}"));
+        let message = format!("is required, since the record's own time says nothing ({given})");
+        Err(Error::invalid("creation_time", message))
+    }
+
+    /// What is taken for the clock of whoever took the location.
+    fn now(self) -> DateTime<Utc> {
+        self.credible().unwrap_or(CREDIBLE.end - self.max_ahead)
+    }
+
+    fn credible(self) -> Option<DateTime<Utc>> {
+        self.timestamp.filter(|timestamp| CREDIBLE.contains(timestamp))
     }
 }
 
@@ -56,12 +124,7 @@ fn is(header: &[u8], media_type: &str) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-fn from_protobuf(
-    value: &[u8],
-    timestamp: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-    max_ahead: TimeDelta,
-) -> Result<NewLocation> {
+fn from_protobuf(value: &[u8], clock: Clock) -> Result<NewLocation> {
     let message = proto::LocationRecorded::decode(value)
         .map_err(|error| Error::invalid("value", format!("must be a udaconnect.v1.LocationRecorded: {error}")))?;
     let mut input = location::parts(
@@ -71,29 +134,21 @@ fn from_protobuf(
         message.creation_time.as_ref(),
         message.accuracy_m,
     )?;
-    input.creation_time = Some(input.creation_time.or(timestamp).ok_or_else(without_time)?);
-    NewLocation::new(input, now, max_ahead)
+    if input.creation_time.is_none() {
+        input.creation_time = Some(clock.default()?);
+    }
+    NewLocation::new(input, clock.now(), clock.max_ahead)
 }
 
-fn without_time() -> Error {
-    Error::invalid("creation_time", "must be given; the record has no time of its own either")
-}
-
-fn from_json(
-    value: &[u8],
-    timestamp: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-    max_ahead: TimeDelta,
-) -> Result<NewLocation> {
+fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
     let mut value: Value = serde_json::from_slice(value)
         .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
     if let Value::Object(object) = &mut value
         && object.get("creation_time").is_none_or(Value::is_null)
     {
-        let timestamp = timestamp.ok_or_else(without_time)?;
-        object.insert("creation_time".to_owned(), timestamp.to_rfc3339().into());
+        object.insert("creation_time".to_owned(), clock.default()?.to_rfc3339().into());
     }
-    Ok(read_location(value, "value", now, max_ahead)?)
+    Ok(read_location(value, "value", clock.now(), clock.max_ahead)?)
 }
 
 #[cfg(test)]
@@ -107,8 +162,7 @@ mod tests {
     }
 
     fn read(value: &[u8], content_type: Option<&str>) -> Result<NewLocation> {
-        let now = at(1_780_000_000);
-        decode(Some(value), content_type.map(str::as_bytes), Some(at(1_779_999_999)), now, TimeDelta::minutes(5))
+        decode(Some(value), content_type.map(str::as_bytes), Some(at(1_779_999_999)), TimeDelta::minutes(5))
     }
 
     fn refused(value: &[u8], content_type: Option<&str>) -> Vec<String> {
@@ -160,14 +214,54 @@ mod tests {
     }
 
     #[test]
+    fn the_records_time_is_the_clock_and_an_incredible_one_is_none() {
+        let made = |creation_time: Option<&str>, timestamp: DateTime<Utc>| {
+            let value =
+                serde_json::json!({"person_id": 1, "latitude": 0, "longitude": 1, "creation_time": creation_time});
+            decode(Some(value.to_string().as_bytes()), Some(JSON.as_bytes()), Some(timestamp), TimeDelta::minutes(5))
+        };
+        // Whenever these are read.
+        for year in ["2001", "2026", "2099"] {
+            let at = |time: &str| format!("{year}-06-02T{time}Z");
+            let timestamp: DateTime<Utc> = at("10:00:00").parse().unwrap();
+            assert!(made(Some(&at("10:05:00")), timestamp).is_ok(), "{year}");
+            assert!(made(Some(&at("10:05:01")), timestamp).is_err(), "{year}");
+        }
+        for none in [at(-1), at(0), at(5_000_000_000), DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+            assert!(made(Some("2026-06-02T10:00:00Z"), none).is_ok(), "{none}");
+            assert!(made(Some("2100-06-02T10:00:00Z"), none).is_err(), "{none}");
+            let error = made(None, none).unwrap_err().to_string();
+            assert!(error.starts_with("creation_time: is required"), "{error}");
+        }
+    }
+
+    #[test]
     fn of_a_record_without_a_time_the_location_must_have_one() {
-        let read = |value: &[u8]| decode(Some(value), None, None, at(1_780_000_000), TimeDelta::minutes(5));
+        let read = |value: &[u8]| decode(Some(value), None, None, TimeDelta::minutes(5));
         let none =
             proto::LocationRecorded { person_id: 1, latitude: Some(1.0), longitude: Some(2.0), ..Default::default() };
         for value in [br#"{"person_id":1,"latitude":1,"longitude":2}"#.to_vec(), none.encode_to_vec()] {
             assert!(read(&value).unwrap_err().to_string().contains("creation_time"));
         }
         assert!(read(br#"{"person_id":1,"latitude":1,"longitude":2,"creation_time":"2026-05-01T00:00:00Z"}"#).is_ok());
+    }
+
+    #[test]
+    fn whom_a_record_names_can_be_read_whatever_else_is_wrong() {
+        for (value, wanted) in [
+            (&br#"{"person_id": 7, "latitude": "north"}"#[..], Some(7)),
+            (br#"{"person_id": " 7 "}"#, Some(7)),
+            (br#"{"person_id": -7}"#, None),
+            (br#"{"person_id": [7]}"#, None),
+            (br#"{"person_id": 7"#, None),
+            (b"[]", None),
+            (b"\x08\x07", Some(7)),
+            (b"\xff", None),
+            (b"", None),
+        ] {
+            assert_eq!(person_named(value, None), wanted, "{value:?}");
+        }
+        assert_eq!(person_named(br#"{"person_id": 7}"#, Some(b"application/json")), Some(7));
     }
 
     #[test]
@@ -186,14 +280,14 @@ mod tests {
         );
         assert_eq!(refused(br#"{"person_id":1,"latitude":91,"longitude":1e400}"#, Some(JSON)), ["value"]);
         assert_eq!(refused(br#"{"person_id":1,"latitude":"NaN","longitude":"1"}"#, Some(JSON)), ["latitude"]);
-        assert!(decode(None, None, Some(at(0)), at(0), TimeDelta::zero()).is_err());
+        assert!(decode(None, None, Some(at(1_779_999_999)), TimeDelta::zero()).is_err());
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
             person_id in 1..i64::MAX, latitude in -90.0..=90.0, longitude in -180.0..=180.0,
-            micros in 0..1_780_000_000_000_000_i64, accuracy_m in proptest::option::of(0.0..1e9),
+            micros in 0..1_779_999_999_000_000_i64, accuracy_m in proptest::option::of(0.0..1e9),
         ) {
             let creation_time = DateTime::from_timestamp_micros(micros);
             let input = LocationInput { person_id, latitude, longitude, creation_time, accuracy_m };

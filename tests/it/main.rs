@@ -15,6 +15,8 @@ mod grpc_stream;
 mod kafka_apache;
 mod kafka_faults;
 mod kafka_mock;
+mod kafka_producing;
+mod kafka_storing;
 mod locations;
 mod meetings;
 mod owntracks;
