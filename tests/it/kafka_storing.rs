@@ -218,14 +218,9 @@ async fn a_partition_moves_on_whatever_is_in_a_record() {
     let worker = Worker::start(&kafka_variables(&database, &mock.bootstrap_servers())).await;
     settled(&database, last).await;
     assert_eq!(database.number("SELECT count(*) FROM location").await, 1);
-    let letters = database
-        .client()
-        .await
-        .query("SELECT first_offset, last_offset, octet_length(key), octet_length(value), reason FROM dead_letter", &[])
-        .await
-        .unwrap();
-    let letters: Vec<(i64, i64, Option<i32>, Option<i32>, String)> =
-        letters.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))).collect();
+    let letters =
+        database.client().await.query("SELECT first_offset, last_offset, reason FROM dead_letter", &[]).await.unwrap();
+    let letters: Vec<(i64, i64, String)> = letters.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let settled_ones: i64 = letters.iter().map(|letter| letter.1 - letter.0 + 1).sum();
     assert_eq!(settled_ones, 7, "{letters:?}");
     let cut = "SELECT count(*) FROM dead_letter WHERE value_length = 1048576 AND octet_length(value) = 65536";
