@@ -1,6 +1,6 @@
 //! How to reach PostgreSQL, and what must be there.
 
-use super::connection::{Connection, Generation, Pooled};
+use super::connection::{ANSWERS_WITHIN, Connection, Pooled, Silence};
 use super::error::{POSTGRES, unavailable};
 use super::url::{DatabaseUrl, Parsed, describe};
 use super::watch::{self, Known};
@@ -54,7 +54,7 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
     connect_timeout: Duration,
     statement_timeout: Duration,
-    generation: Arc<Generation>,
+    silence: Arc<Silence>,
     known: Arc<Known>,
     /// Where connections live: callers may run on runtimes of their own (actix-web has one a worker), whose end or load must
     /// not touch a connection that others use.
@@ -123,14 +123,14 @@ impl Connector {
             tls,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
             statement_timeout: Duration::from_secs(args.database_statement_timeout),
-            generation: Arc::default(),
+            silence: Arc::default(),
             known: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
         })
     }
 
-    pub(super) fn generation(&self) -> &Generation {
-        &self.generation
+    pub(super) fn silence(&self) -> &Silence {
+        &self.silence
     }
 
     pub(super) fn known(&self) -> &Known {
@@ -274,7 +274,8 @@ enum Establish {
 
 /// A pooled connection, or why there is none in time.
 pub(super) async fn checkout(pool: &Pool<Connection>, wait: Duration) -> Result<Pooled> {
-    match tokio::time::timeout(wait, pool.get()).await {
+    // One that has rested may be asked first, in vain.
+    match tokio::time::timeout(wait + ANSWERS_WITHIN, pool.get()).await {
         Ok(Ok(connection)) => Ok(Pooled::new(connection)),
         Ok(Err(error)) => Err(unavailable(error)),
         Err(_) => Err(unavailable(format!("no free connection within {wait:?}"))),

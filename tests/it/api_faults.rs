@@ -216,8 +216,8 @@ async fn a_request_that_takes_too_long_is_answered_and_leaves_nothing_behind() {
     let database = Database::new().await;
     let server = Server::with(&[
         ("DATABASE_URL", &database.url()),
-        ("REQUEST_TIMEOUT", "1"),
-        ("DATABASE_STATEMENT_TIMEOUT", "2"),
+        ("REQUEST_TIMEOUT", "5"),
+        ("DATABASE_STATEMENT_TIMEOUT", "10"),
     ])
     .await;
     let person = server.person().await;
