@@ -235,13 +235,17 @@ async fn establish(
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(Establish::Refused)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     };
-    let mut connection = established.map_err(Establish::Setup)?;
+    let connection = established.map_err(Establish::Setup)?;
     // What a killed worker had begun ends within a second, and with it its locks. Servers that cannot see a connection break
     // while they work refuse this setting; they are slower to notice, and that is all.
-    if let Err(error) = connection.batch_execute("SET client_connection_check_interval = '1s'").await {
+    let (mut first, mut second) = (&connection, &connection);
+    let (watched, pid) = tokio::join!(
+        first.batch_execute("SET client_connection_check_interval = '1s'"),
+        diesel::select(pg_backend_pid()).get_result(&mut second),
+    );
+    if let Err(error) = watched {
         tracing::debug!(%error, "the server cannot watch connections while it works");
     }
-    let pid = diesel::select(pg_backend_pid()).get_result(&mut connection).await;
     let pid = pid.map_err(|error| Establish::Setup(ConnectionError::CouldntSetupConfiguration(error)))?;
     Ok((connection, pid))
 }
@@ -278,7 +282,7 @@ pub(super) async fn checkout(pool: &Pool<Connection>, wait: Duration) -> Result<
     match tokio::time::timeout(wait + ANSWERS_WITHIN, pool.get()).await {
         Ok(Ok(connection)) => Ok(Pooled::new(connection)),
         Ok(Err(error)) => Err(unavailable(error)),
-        Err(_) => Err(unavailable(format!("no free connection within {wait:?}"))),
+        Err(_) => Err(unavailable(format!("no free connection within {:?}", wait + ANSWERS_WITHIN))),
     }
 }
 

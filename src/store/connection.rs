@@ -315,10 +315,10 @@ impl DerefMut for Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        if let Some(mut object) = self.0.take() {
-            if object.is_broken() {
-                drop(Object::take(object));
-            }
+        if let Some(mut object) = self.0.take()
+            && object.is_broken()
+        {
+            drop(Object::take(object));
         }
     }
 }
