@@ -1,6 +1,6 @@
 //! How to reach PostgreSQL, and what must be there.
 
-use super::connection::{Connection, Generation, Pooled};
+use super::connection::{ANSWERS_WITHIN, Connection, Pooled, Silence};
 use super::error::{POSTGRES, unavailable};
 use super::sqlstate::{Coded, MakeCoded};
 use super::url::{DatabaseUrl, Parsed, describe};
@@ -56,7 +56,7 @@ pub(super) struct Connector {
     tls: Option<MakeRustlsConnect>,
     connect_timeout: Duration,
     statement_timeout: Duration,
-    generation: Arc<Generation>,
+    silence: Arc<Silence>,
     known: Arc<Known>,
     /// Where connections live: callers may run on runtimes of their own (actix-web has one a worker), whose end or load must
     /// not touch a connection that others use.
@@ -125,14 +125,14 @@ impl Connector {
             tls,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
             statement_timeout: Duration::from_secs(args.database_statement_timeout),
-            generation: Arc::default(),
+            silence: Arc::default(),
             known: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
         })
     }
 
-    pub(super) fn generation(&self) -> &Generation {
-        &self.generation
+    pub(super) fn silence(&self) -> &Silence {
+        &self.silence
     }
 
     pub(super) fn known(&self) -> &Known {
@@ -248,13 +248,17 @@ async fn establish(
         let (client, connection) = config.connect(tls).await.map_err(Establish::Refused)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
     };
-    let mut connection = established.map_err(Establish::Setup)?;
+    let connection = established.map_err(Establish::Setup)?;
     // What a killed worker had begun ends within a second, and with it its locks. Servers that cannot see a connection break
     // while they work refuse this setting; they are slower to notice, and that is all.
-    if let Err(error) = connection.batch_execute("SET client_connection_check_interval = '1s'").await {
+    let (mut first, mut second) = (&connection, &connection);
+    let (watched, pid) = tokio::join!(
+        first.batch_execute("SET client_connection_check_interval = '1s'"),
+        diesel::select(pg_backend_pid()).get_result(&mut second),
+    );
+    if let Err(error) = watched {
         tracing::debug!(%error, "the server cannot watch connections while it works");
     }
-    let pid = diesel::select(pg_backend_pid()).get_result(&mut connection).await;
     let pid = pid.map_err(|error| Establish::Setup(ConnectionError::CouldntSetupConfiguration(error)))?;
     Ok((connection, pid))
 }
@@ -298,10 +302,11 @@ enum Establish {
 
 /// A pooled connection, or why there is none in time.
 pub(super) async fn checkout(pool: &Pool<Connection>, wait: Duration) -> Result<Pooled> {
-    match tokio::time::timeout(wait, pool.get()).await {
+    // One that has rested may be asked first, in vain.
+    match tokio::time::timeout(wait + ANSWERS_WITHIN, pool.get()).await {
         Ok(Ok(connection)) => Ok(Pooled::new(connection)),
         Ok(Err(error)) => Err(unavailable(error)),
-        Err(_) => Err(unavailable(format!("no free connection within {wait:?}"))),
+        Err(_) => Err(unavailable(format!("no free connection within {:?}", wait + ANSWERS_WITHIN))),
     }
 }
 

@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -27,17 +27,23 @@ use tokio::sync::Notify;
 /// How much longer than the server we wait: its own word is better than ours.
 const MARGIN: Duration = Duration::from_secs(2);
 /// A connection that has rested for so long is asked whether it still works before it is used: one round trip.
-const RESTED: Duration = Duration::from_secs(1);
+const RESTED: Duration = Duration::from_secs(5);
 /// How long one that has rested may take to answer.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// What all connections of a process to one database know of each other.
+/// When a connection of this process was last found silent: one from which nothing was heard since then is not trusted either.
 #[derive(Default)]
-pub(super) struct Generation(AtomicU64);
+pub(super) struct Silence(Mutex<Option<Instant>>);
 
-impl Generation {
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+impl Silence {
+    /// `since` is when the question was asked that was not answered.
+    fn found(&self, since: Instant) {
+        let mut found = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *found = (*found).max(Some(since));
+    }
+
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -47,7 +53,6 @@ pub(super) struct Connection {
     state: Arc<State>,
     /// How long one statement may take, and each wait for a row; `None` is for ever.
     limit: Option<Duration>,
-    used: Instant,
 }
 
 /// What is known of a connection from outside.
@@ -61,8 +66,8 @@ pub(super) struct State {
     given_up: Notify,
     /// What was asked of the server was not waited for.
     cut_short: AtomicBool,
-    /// The generation that it was made in: when one connection is found silent, those made before are not trusted either.
-    born: u64,
+    /// When the server was last heard.
+    heard: Mutex<Instant>,
 }
 
 impl Connection {
@@ -70,7 +75,7 @@ impl Connection {
     pub(super) fn new(inner: AsyncPgConnection, connector: Connector, pid: i32) -> Self {
         metrics::counter!("udaconnect_database_connections_made_total").increment(1);
         let limit = Some(connector.statement_timeout() + MARGIN);
-        let (cancel, born) = (inner.cancel_token(), connector.generation().now());
+        let cancel = inner.cancel_token();
         let state = Arc::new(State {
             connector,
             cancel,
@@ -78,10 +83,10 @@ impl Connection {
             flight: Mutex::default(),
             given_up: Notify::new(),
             cut_short: AtomicBool::new(false),
-            born,
+            heard: Mutex::new(Instant::now()),
         });
         state.connector.known().add(&state);
-        Self { inner, state, limit, used: Instant::now() }
+        Self { inner, state, limit }
     }
 
     /// Changes how long one statement may take; `None` is for work that has no limit at the server either.
@@ -89,9 +94,9 @@ impl Connection {
         self.limit = limit;
     }
 
-    /// Asks whether it works, if it has rested for a while. If there is no answer, no older connection is trusted.
+    /// Asks whether it works, if it has rested for a while.
     pub(super) async fn check(&mut self) -> QueryResult<()> {
-        if self.used.elapsed() < RESTED {
+        if self.state.heard().elapsed() < RESTED {
             return Ok(());
         }
         let limit = self.limit.replace(ANSWERS_WITHIN);
@@ -100,8 +105,7 @@ impl Connection {
         answered
     }
 
-    fn flight(&mut self) -> Flight {
-        self.used = Instant::now();
+    fn flight(&self) -> Flight {
         Flight { state: self.state.clone(), limit: self.limit, landed: false }
     }
 }
@@ -122,12 +126,17 @@ impl State {
         self.given_up.notify_waiters();
     }
 
+    fn heard(&self) -> MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn flight(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
         self.flight.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn distrusted(&self) -> bool {
-        self.cut_short.load(Ordering::Relaxed) || self.born < self.connector.generation().now()
+        self.cut_short.load(Ordering::Relaxed)
+            || self.connector.silence().since().is_some_and(|since| *self.heard() < since)
     }
 
     /// Ends what the server still does.
@@ -148,9 +157,10 @@ struct Flight {
 impl Flight {
     async fn wait<T>(&mut self, work: impl Future<Output = T>) -> QueryResult<T> {
         self.landed = false;
+        let began = Instant::now();
         {
             let mut flight = self.state.flight();
-            *flight = (flight.0 + 1, Some(Instant::now()));
+            *flight = (flight.0 + 1, Some(began));
         }
         let done = {
             let given_up = self.state.given_up.notified();
@@ -170,9 +180,12 @@ impl Flight {
         };
         self.landed = true;
         self.state.flight().1 = None;
+        if done.is_some() {
+            *self.state.heard() = Instant::now();
+        }
         done.ok_or_else(|| {
             self.state.cut_short();
-            self.state.connector.generation().0.fetch_max(self.state.born + 1, Ordering::Relaxed);
+            self.state.connector.silence().found(began);
             let silent = "the database gave no answer to a statement".to_owned();
             Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(silent))
         })
@@ -302,11 +315,10 @@ impl DerefMut for Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        if let Some(mut object) = self.0.take() {
-            object.used = Instant::now();
-            if object.is_broken() {
-                drop(Object::take(object));
-            }
+        if let Some(mut object) = self.0.take()
+            && object.is_broken()
+        {
+            drop(Object::take(object));
         }
     }
 }

@@ -42,8 +42,12 @@ async fn without_the_database_the_api_says_so_and_comes_back_by_itself() {
 async fn a_silent_database_is_told_apart_and_comes_back_by_itself() {
     let database = Database::new().await;
     let proxy = Proxy::to(database.port()).await;
-    let server =
-        Server::with(&[("DATABASE_URL", &database.url_at(proxy.port)), ("DATABASE_STATEMENT_TIMEOUT", "3600")]).await;
+    let server = Server::with(&[
+        ("DATABASE_URL", &database.url_at(proxy.port)),
+        ("DATABASE_CONNECT_TIMEOUT", "5"),
+        ("DATABASE_STATEMENT_TIMEOUT", "3600"),
+    ])
+    .await;
     let person = server.person().await;
     let location = json!({"person_id": person, "latitude": 35, "longitude": -106.5});
     let quick = format!("/api/persons/{person}");
@@ -216,8 +220,8 @@ async fn a_request_that_takes_too_long_is_answered_and_leaves_nothing_behind() {
     let database = Database::new().await;
     let server = Server::with(&[
         ("DATABASE_URL", &database.url()),
-        ("REQUEST_TIMEOUT", "1"),
-        ("DATABASE_STATEMENT_TIMEOUT", "2"),
+        ("REQUEST_TIMEOUT", "5"),
+        ("DATABASE_STATEMENT_TIMEOUT", "10"),
     ])
     .await;
     let person = server.person().await;

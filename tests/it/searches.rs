@@ -182,7 +182,8 @@ async fn what_nobody_waits_for_is_ended() {
     })
     .await;
     // It waits in the same line, and needs no locked table.
-    assert_eq!(server.get("/api/persons").await.0, 200);
+    let (status, answer) = server.get("/api/persons").await;
+    assert_eq!(status, 200, "{answer}\n{}", server.program.log());
 }
 
 #[tokio::test]

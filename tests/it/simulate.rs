@@ -17,7 +17,7 @@ async fn everything_that_phones_are_told_is_stored() {
         ["simulate", "--persons", "30", "--duration", "3s", "--speed", "300", "--offline", "60", "--verify"];
     let variables = [("SIMULATE_GRPC_URL", server.grpc.as_str()), ("SIMULATE_API_URL", server.api.as_str())];
     let output = run(&arguments, &variables).await;
-    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.status.success(), "{}\n{}", text(&output), server.program.log());
     assert!(text(&output).contains("every acknowledged location is stored"), "{}", text(&output));
     let stored = database.number("SELECT count(*) FROM location").await;
     assert!(text(&output).contains(&format!(", {stored} acknowledged")), "{stored}: {}", text(&output));

@@ -116,6 +116,8 @@ impl Server {
     pub async fn with(variables: &[(&str, &str)]) -> Self {
         let mut all: Vec<_> =
             ["API_LISTEN_ADDR", "APP_LISTEN_ADDR", "GRPC_LISTEN_ADDR"].map(|name| (name, "127.0.0.1:0")).into();
+        // A machine that is busy with tests may take long to make connections.
+        all.push(("DATABASE_CONNECT_TIMEOUT", "30"));
         all.extend_from_slice(variables);
         let program = Program::start(&["standalone"], &all);
         let api = format!("http://{}", program.logged("serving the API", "address").await);
