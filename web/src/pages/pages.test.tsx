@@ -1,4 +1,4 @@
-import { screen, waitFor, within } from '@testing-library/react';
+import { cleanup, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
 import { ada, answer, grace, type Asked, type Said } from '../test/api';
@@ -133,10 +133,44 @@ describe('a person', () => {
     expect(await screen.findByRole('heading', { name: 'No locations of Ada yet' })).toBeVisible();
   });
 
-  it('who is unknown is said so in the words of the API', async () => {
-    answer(event);
-    open('/people/99');
-    expect(await screen.findByText('there is no /api/persons/99')).toBeVisible();
+  it('who is unknown is said so, and what cannot be a number of anybody is not asked for', async () => {
+    const asked = answer(event);
+    for (const view of ['', '/map', '/record', '/with/1']) {
+      for (const id of [
+        '99',
+        '0',
+        'x',
+        '-1',
+        '1e3',
+        '9223372036854775807',
+        '9223372036854775808',
+        '99999999999999999',
+      ]) {
+        open(`/people/${id}${view}`);
+        expect(await screen.findByRole('heading', { level: 2, name: 'Nobody has this number' })).toBeVisible();
+        expect(document.title).toBe('Nobody has this number · UdaConnect');
+        expect(document.body).not.toHaveTextContent(id);
+        cleanup();
+      }
+    }
+    expect(new Set(asked.map(({ path }) => path.split('/')[3]))).toEqual(new Set(['99', '1']));
+  });
+
+  it('who has one location of today still shows the event, and today is one tap away', async () => {
+    const user = userEvent.setup();
+    const days = [...DAYS, { date: '2026-11-25', locations: 1 }];
+    const asked = answer((one) => (one.path.endsWith('/days') ? { body: days } : event(one)));
+    const router = open('/people/1');
+    expect(await screen.findByText(/Ada met 1 person/)).toBeVisible();
+    expect(screen.getByText(/Shown: 1\s?–\s?3 June 2026. Ada was also seen on other days:/)).toBeVisible();
+    await user.click(screen.getByRole('button', { name: 'Wednesday 25 November 2026' }));
+    expect(router.state.location.search).toBe('?from=2026-11-25&tz=UTC');
+    await waitFor(() => {
+      expect(asked.at(-1)?.query.get('start_date')).toBe('2026-11-25T00:00:00Z');
+    });
+    await user.click(await screen.findByRole('button', { name: /1\s?–\s?3 June 2026/ }));
+    expect(router.state.location.search).toBe('');
+    expect(screen.getByRole('button', { name: 'Wednesday 25 November 2026' })).toBeVisible();
   });
 });
 
