@@ -32,22 +32,44 @@ pub struct ConnectionPosition {
     pub person: PersonId,
 }
 
-/// The persons met for at least `min_duration` in all, strongest first, after `after`, at most `limit`;
-/// [`Error::NotFound`] for an unknown person.
-pub async fn connections(
-    store: &Store,
-    question: Question,
-    min_duration: TimeDelta,
-    after: Option<ConnectionPosition>,
-    limit: usize,
-) -> Result<Page<(Connection, Person), ConnectionPosition>> {
+/// Which part of a person's connections is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Only persons met for at least so long in all.
+    pub min_duration: TimeDelta,
+    /// Only those that come after this place in the list.
+    pub after: Option<ConnectionPosition>,
+    /// At most so many.
+    pub limit: usize,
+    /// Whether each comes with its encounters.
+    pub with_encounters: bool,
+}
+
+/// A connection as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Met {
+    pub connection: Connection,
+    pub person: Person,
+    /// Oldest first; `None` unless they were asked for.
+    pub encounters: Option<Vec<Encounter>>,
+}
+
+/// The most encounters that the connections of one page have together, when they come with them: a few megabytes.
+pub const MAX_LISTED_ENCOUNTERS: usize = 20_000;
+
+/// The persons met, strongest first; [`Error::NotFound`] for an unknown person.
+///
+/// With encounters, a page ends earlier than its limit where it would hold more than [`MAX_LISTED_ENCOUNTERS`];
+/// [`Error::TooBroad`] when a single connection has more.
+pub async fn connections(store: &Store, question: Question, part: Part) -> Result<Page<Met, ConnectionPosition>> {
     let mut snapshot = store.snapshot().await?;
     let meetings = met(&mut snapshot, question).await?;
-    let mut ranked = meetings.connections(min_duration);
-    if let Some(after) = after {
+    let mut ranked = meetings.connections(part.min_duration);
+    if let Some(after) = part.after {
         let after = (std::cmp::Reverse(after.total_duration), after.person);
         ranked.retain(|connection| connection.rank() > after);
     }
+    let limit = if part.with_encounters { listed(&ranked, part.limit)? } else { part.limit };
     let page = Page::cut(ranked, limit, |connection: &Connection| ConnectionPosition {
         total_duration: connection.total_duration,
         person: connection.person,
@@ -58,9 +80,32 @@ pub async fn connections(
     let items = page
         .items
         .into_iter()
-        .filter_map(|connection| persons.remove(&connection.person).map(|person| (connection, person)))
+        .filter_map(|connection| {
+            let person = persons.remove(&connection.person)?;
+            let encounters = part.with_encounters.then(|| meetings.encounters(connection.person));
+            Some(Met { connection, person, encounters })
+        })
         .collect();
     Ok(Page { items, next: page.next })
+}
+
+/// How many of the first connections can be listed with their encounters.
+fn listed(ranked: &[Connection], limit: usize) -> Result<usize> {
+    let mut sum = 0;
+    for (count, connection) in ranked.iter().take(limit).enumerate() {
+        sum += connection.encounters;
+        if sum > MAX_LISTED_ENCOUNTERS {
+            if count > 0 {
+                return Ok(count);
+            }
+            return Err(Error::TooBroad(format!(
+                "person {} alone was met {sum} times, which is more than the {MAX_LISTED_ENCOUNTERS} encounters that one \
+                 answer lists; ask for a shorter range, a smaller distance or a larger gap",
+                connection.person
+            )));
+        }
+    }
+    Ok(limit)
 }
 
 /// All encounters of the question's person with everybody; [`Error::NotFound`] for an unknown person.

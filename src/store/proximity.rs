@@ -10,7 +10,7 @@ use super::turns::Turn;
 use crate::domain::{Cell, Error, Fix, Location, Lookup, Person, PersonId, Result, TimeRange};
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Date, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Date, Timestamptz};
 use diesel_async::pooled_connection::deadpool::Object;
 use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use diesel_geography::sql_types::Geography;
@@ -64,17 +64,29 @@ impl Store {
         Ok(Snapshot { connection, _turn: turn, began: Instant::now(), limit: self.connector.statement_timeout() })
     }
 
-    /// The UTC days on which a person has locations, each with their number, oldest first; [`Error::NotFound`] for an unknown
-    /// person.
-    pub async fn days(&self, person: PersonId) -> Result<Vec<(NaiveDate, u64)>> {
-        let rows: Vec<(NaiveDate, i64)> = Statement::<(Date, BigInt)>::new(
-            "SELECT (creation_time AT TIME ZONE 'UTC')::date AS day, count(*) FROM location WHERE person_id = $1
+    /// The days of a time zone (an IANA name) on which a person has locations, each with their number, oldest first;
+    /// [`Error::NotFound`] for an unknown person.
+    pub async fn days(&self, person: PersonId, zone: &str) -> Result<Vec<(NaiveDate, u64)>> {
+        let mut connection = self.connection().await?;
+        let rows = Statement::<(Date, BigInt)>::new(
+            "SELECT (creation_time AT TIME ZONE $1)::date AS day, count(*) FROM location WHERE person_id = $2
              GROUP BY day ORDER BY day",
-            vec![Bind::Id(person.get())],
+            vec![Bind::Text(zone), Bind::Id(person.get())],
         )
-        .load(&mut self.connection().await?)
-        .await
-        .map_err(from_diesel)?;
+        .load(&mut connection)
+        .await;
+        let rows: Vec<(NaiveDate, i64)> = match rows {
+            Ok(rows) => rows,
+            // The server's list of zones may be shorter than ours: old names are in a package of their own in some systems.
+            Err(error @ diesel::result::Error::DatabaseError(..)) => {
+                return Err(if knows_zone(&mut connection, zone).await? {
+                    from_diesel(error)
+                } else {
+                    Error::invalid("tz", format!("must be a time zone that the database knows; it has no {zone}"))
+                });
+            }
+            Err(error) => return Err(from_diesel(error)),
+        };
         if rows.is_empty() {
             self.person(person).await?;
         }
@@ -283,6 +295,15 @@ impl Snapshot {
             )))
         }
     }
+}
+
+async fn knows_zone(connection: &mut AsyncPgConnection, zone: &str) -> Result<bool> {
+    let known = Statement::<(Bool,)>::new(
+        "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1) AS known",
+        vec![Bind::Text(zone)],
+    );
+    let known: (bool,) = known.get_result(connection).await.map_err(from_diesel)?;
+    Ok(known.0)
 }
 
 /// Lookups, column by column, as `unnest` takes them.
