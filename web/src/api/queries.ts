@@ -69,7 +69,9 @@ export function personQuery(id: string) {
 
 const locations = (id: string) => address.bind(null, `/api/persons/${encodeURIComponent(id)}/locations`);
 
-function limits(range: Range, zone: string) {
+/** A range that is not known yet is not asked for. */
+function limits(range: Range | null, zone: string) {
+  if (!range) return {};
   return {
     start_date: toApi(dayStart(range.from, zone)),
     end_date: toApi(dayEnd(range.to, zone)),
@@ -94,7 +96,7 @@ function meeting({ distance, minutes }: Meeting) {
 }
 
 /** Whom the person met, most time together first. */
-export function connectionsQuery(id: string, range: Range, zone: string, how: Meeting, atLeast: number) {
+export function connectionsQuery(id: string, range: Range | null, zone: string, how: Meeting, atLeast: number) {
   return infiniteQueryOptions({
     queryKey: ['connections', id, range, zone, how, atLeast],
     queryFn: ({ pageParam, signal }) => getPage<Connection>(pageParam, ConnectionSchema, signal),
@@ -145,7 +147,7 @@ export function metQuery(id: string, range: Range, zone: string, how: Meeting) {
 }
 
 /** The encounters of two persons, oldest first. */
-export function encountersQuery(id: string, other: string, range: Range, zone: string, how: Meeting) {
+export function encountersQuery(id: string, other: string, range: Range | null, zone: string, how: Meeting) {
   return queryOptions({
     queryKey: ['encounters', id, other, range, zone, how],
     queryFn: ({ signal }) =>

@@ -200,7 +200,7 @@ function Between({ a, b }: { a: Person; b: Person }) {
   const id = String(a.id);
   const [choices, change] = useChoices();
   const { query: days, event, runs, whole, range, without } = useEventRange(id, choices);
-  const options = encountersQuery(id, String(b.id), range ?? { from: '', to: '' }, choices.zone, choices.meeting);
+  const options = encountersQuery(id, String(b.id), range, choices.zone, choices.meeting);
   const encounters = useSteady(
     useQuery({ ...options, enabled: range !== null, placeholderData: keepPreviousData }),
     options.queryKey,

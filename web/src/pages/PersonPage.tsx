@@ -117,7 +117,7 @@ function Head({ id, person, choices }: { id: string; person: Person | undefined;
 function Meetings({ id, person }: { id: string; person: Person }) {
   const [choices, change] = useChoices();
   const { query: days, event, runs, whole, range, without } = useEventRange(id, choices);
-  const options = connectionsQuery(id, range ?? { from: '', to: '' }, choices.zone, choices.meeting, choices.atLeast);
+  const options = connectionsQuery(id, range, choices.zone, choices.meeting, choices.atLeast);
   const connections = useInfiniteQuery({
     ...options,
     enabled: range !== null,
