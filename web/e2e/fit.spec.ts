@@ -46,8 +46,8 @@ for (const { name, viewport, large } of [
         await expect(page.locator(complete).first()).toBeVisible();
         await page.waitForLoadState('networkidle');
         for (const details of await page.locator('details:not([open])').all()) await details.locator('summary').click();
-        const dates = page.getByText('Other dates');
-        if ((await dates.count()) > 0) await dates.first().click();
+        const dates = page.getByRole('radio', { name: 'Other dates' });
+        if ((await dates.count()) > 0) await dates.first().check();
         const wide = await sideways(page);
         if (wide.length > 0) found[path] = wide.slice(0, 8);
       }

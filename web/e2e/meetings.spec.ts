@@ -130,7 +130,7 @@ test('a day on the map: a way, encounters to tap, and who is near as the time go
   await expect(page.locator('.map-point').first()).toBeVisible();
   await expect(page.locator('path.map-track')).toHaveAttribute('d', /L/);
 
-  await page.locator('.map-point').first().press('Enter');
+  await page.locator('.map-point').last().press('Enter');
   await expect(page.locator('.day-here a').first()).toBeVisible();
   await page.reload();
   await expect(page.getByRole('slider')).not.toHaveAttribute('aria-valuetext', '09:00');

@@ -130,37 +130,37 @@ test.describe('dates', () => {
   test('that are the wrong way round are said so beside the field, and stay as they were typed', async ({ page }) => {
     const asked = await open(page, '/people/1');
     await expect(page.getByText('All 3 days')).toBeVisible();
-    await page.getByText('Other dates').click();
-    await page.getByLabel('From').fill('2026-06-09');
-    await page.getByLabel('From').blur();
-    await expect(page.getByLabel('From')).toHaveAccessibleDescription(/This is after “To”/);
-    await expect(page.getByLabel('From')).toHaveAttribute('aria-invalid', 'true');
-    await expect(page.getByLabel('From')).toHaveValue('2026-06-09');
-    await expect(page.getByLabel('To')).toHaveValue('2026-06-03');
-    await page.getByLabel('To').fill('2026-06-10');
-    await page.getByLabel('To').blur();
-    await expect(page.getByLabel('From')).toHaveAttribute('aria-invalid', 'false');
+    await page.getByRole('radio', { name: 'Other dates' }).check();
+    await page.getByLabel('From', { exact: true }).fill('2026-06-09');
+    await page.getByLabel('From', { exact: true }).blur();
+    await expect(page.getByLabel('From', { exact: true })).toHaveAccessibleDescription(/This is after “To”/);
+    await expect(page.getByLabel('From', { exact: true })).toHaveAttribute('aria-invalid', 'true');
+    await expect(page.getByLabel('From', { exact: true })).toHaveValue('2026-06-09');
+    await expect(page.getByLabel('To', { exact: true })).toHaveValue('2026-06-03');
+    await page.getByLabel('To', { exact: true }).fill('2026-06-10');
+    await page.getByLabel('To', { exact: true }).blur();
+    await expect(page.getByLabel('From', { exact: true })).toHaveAttribute('aria-invalid', 'false');
     await expect(page).toHaveURL(/from=2026-06-09&to=2026-06-10/);
-    await page.getByLabel('To').fill('');
-    await page.getByLabel('To').blur();
-    await expect(page.getByLabel('To')).toHaveAccessibleDescription('Give a whole date');
+    await page.getByLabel('To', { exact: true }).fill('');
+    await page.getByLabel('To', { exact: true }).blur();
+    await expect(page.getByLabel('To', { exact: true })).toHaveAccessibleDescription('Give a whole date');
     expect(asked.every(({ searchParams: p }) => (p.get('start_date') ?? '') < (p.get('end_date') ?? ''))).toBe(true);
   });
 
   test('of an address that are no range are said so', async ({ page }) => {
     await open(page, '/people/1?from=2026-06-03&to=2026-06-01');
-    await expect(page.getByLabel('To')).toHaveAccessibleDescription(/This is before “From”/);
-    await expect(page.getByLabel('From')).toHaveValue('2026-06-03');
+    await expect(page.getByLabel('To', { exact: true })).toHaveAccessibleDescription(/This is before “From”/);
+    await expect(page.getByLabel('From', { exact: true })).toHaveValue('2026-06-03');
   });
 
   test('are asked for when they are typed, not for each digit of a year', async ({ page }) => {
     const asked = await open(page, '/people/1');
     await expect(page.getByText('All 3 days')).toBeVisible();
-    await page.getByText('Other dates').click();
+    await page.getByRole('radio', { name: 'Other dates' }).check();
     const before = asked.length;
-    await page.getByLabel('From').focus();
-    await page.getByLabel('From').pressSequentially('02062026');
-    await page.getByLabel('From').press('Enter');
+    await page.getByLabel('From', { exact: true }).focus();
+    await page.getByLabel('From', { exact: true }).pressSequentially('02062026');
+    await page.getByLabel('From', { exact: true }).press('Enter');
     await expect(page).toHaveURL(/from=2026-06-02&to=2026-06-03/);
     await expect.poll(() => asked.length).toBeGreaterThan(before);
     const years = asked.slice(before).map(({ searchParams }) => searchParams.get('start_date')?.slice(0, 4));

@@ -4,6 +4,9 @@ import { whenThere } from './whenThere';
 /** Less of the map than this share of it counts as out of sight. */
 const ENOUGH = 0.7;
 
+// As in the style sheet: there the map stays in view beside the list.
+const WIDE = '(min-width: 60rem)';
+
 const calm = () => window.matchMedia('(prefers-reduced-motion: reduce)').matches;
 
 /**
@@ -17,7 +20,7 @@ export function useReveal<E extends HTMLElement>() {
 
   const reveal = (index: number) => {
     const frame = place.current?.querySelector('.map-frame')?.getBoundingClientRect();
-    if (!place.current || !frame) return;
+    if (!place.current || !frame || window.matchMedia(WIDE).matches) return;
     const top = document.querySelector('.top')?.getBoundingClientRect().bottom ?? 0;
     const seen = Math.min(frame.bottom, window.innerHeight) - Math.max(frame.top, top, 0);
     if (seen >= frame.height * ENOUGH) return;

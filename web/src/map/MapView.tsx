@@ -84,6 +84,12 @@ function drawGrid(map: L.Map, layer: L.LayerGroup, origin: Coordinate) {
   for (const longitude of longitudes) line([box.south, longitude], [box.north, longitude]);
 }
 
+/** So that the number of a large group fits. */
+function sizeOf(count: number): [number, number] {
+  const side = count < 100 ? 30 : count < 1_000 ? 38 : 48;
+  return [side, side];
+}
+
 const WALK: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
 /** One stop for the tabulator, however many points there are; the arrow keys go from one to the next. */
@@ -118,7 +124,7 @@ function drawPoints(map: L.Map, layer: L.LayerGroup, props: MapViewProps) {
       icon: L.divIcon({
         className: `map-point${items.length > 1 ? ' map-cluster' : ''}${chosen ? ' map-chosen' : ''}`,
         html: face,
-        iconSize: [30, 30],
+        iconSize: sizeOf(items.length),
       }),
       zIndexOffset: chosen ? 1_000 : 0,
     });

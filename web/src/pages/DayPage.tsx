@@ -118,7 +118,7 @@ function Here({ here, choices, toPair }: { here: Met[]; choices: Choices; toPair
       <ul>
         {here.slice(0, MOST_HERE).map(({ id, person, encounter }) => (
           <li key={id}>
-            <Link to={toPair(person)} aria-label={text.day.seePair(fullName(person))}>
+            <Link to={toPair(person)}>
               <Avatar person={person} size="s" />
               <span>
                 {fullName(person)}{' '}
