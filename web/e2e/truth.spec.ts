@@ -159,9 +159,10 @@ test.describe('dates', () => {
     await page.getByRole('radio', { name: 'Other dates' }).check();
     const before = asked.length;
     await page.getByLabel('From', { exact: true }).focus();
-    await page.getByLabel('From', { exact: true }).pressSequentially('02062026');
+    // Whether the browser puts days or months first.
+    await page.getByLabel('From', { exact: true }).pressSequentially('03032026');
     await page.getByLabel('From', { exact: true }).press('Enter');
-    await expect(page).toHaveURL(/from=2026-06-02&to=2026-06-03/);
+    await expect(page).toHaveURL(/from=2026-03-03&to=2026-06-03/);
     await expect.poll(() => asked.length).toBeGreaterThan(before);
     const years = asked.slice(before).map(({ searchParams }) => searchParams.get('start_date')?.slice(0, 4));
     expect(new Set(years)).toEqual(new Set(['2026']));
