@@ -103,5 +103,7 @@ export default defineConfig({
     setupFiles: 'src/test/setup.ts',
     include: ['src/**/*.test.{ts,tsx}'],
     env: { TZ: 'UTC' },
+    // Machines are shared.
+    testTimeout: 60_000,
   },
 });
