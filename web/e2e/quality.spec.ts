@@ -36,27 +36,31 @@ test('nothing jumps while a view is loading', async ({ page }) => {
   for (const [path, shift] of Object.entries(shifts)) expect(shift, path).toBeLessThan(0.1);
 });
 
-test('the first load is small, and the map comes when it is needed', async ({ page }) => {
-  const session = await page.context().newCDPSession(page);
-  await session.send('Network.enable');
-  const own = new Set<string>();
-  const sizes = new Map<string, number>();
-  const { origin } = new URL(test.info().project.use.baseURL ?? '');
-  session.on('Network.requestWillBeSent', ({ requestId, request }) => {
-    if (request.url.startsWith(origin)) own.add(requestId);
+test.describe('without the service worker, which fetches the rest once the page is there', () => {
+  test.use({ serviceWorkers: 'block' });
+
+  test('the first load is small, and the map comes when it is needed', async ({ page }) => {
+    const session = await page.context().newCDPSession(page);
+    await session.send('Network.enable');
+    const own = new Set<string>();
+    const sizes = new Map<string, number>();
+    const { origin } = new URL(test.info().project.use.baseURL ?? '');
+    session.on('Network.requestWillBeSent', ({ requestId, request }) => {
+      if (request.url.startsWith(origin)) own.add(requestId);
+    });
+    session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+      if (own.has(requestId)) sizes.set(requestId, encodedDataLength);
+    });
+    const sum = () => [...sizes.values()].reduce((total, size) => total + size, 0);
+    await page.goto('/');
+    await expect(page.locator('a[href="/people/1"]')).toBeVisible();
+    await page.waitForLoadState('networkidle');
+    const first = sum();
+    await page.goto('/people/1/map');
+    await expect(page.locator('path.map-track')).toBeAttached();
+    const map = sum() - first;
+    console.log(`bytes over the network: first load ${first}, with the map ${map} more`);
+    expect(first).toBeLessThan(300 * 1024);
+    expect(map).toBeGreaterThan(0);
   });
-  session.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
-    if (own.has(requestId)) sizes.set(requestId, encodedDataLength);
-  });
-  const sum = () => [...sizes.values()].reduce((total, size) => total + size, 0);
-  await page.goto('/');
-  await expect(page.locator('a[href="/people/1"]')).toBeVisible();
-  await page.waitForLoadState('networkidle');
-  const first = sum();
-  await page.goto('/people/1/map');
-  await expect(page.locator('path.map-track')).toBeAttached();
-  const map = sum() - first;
-  console.log(`bytes over the network: first load ${first}, with the map ${map} more`);
-  expect(first).toBeLessThan(300 * 1024);
-  expect(map).toBeGreaterThan(0);
 });

@@ -1,4 +1,4 @@
-import { QueryClientProvider, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, QueryClientProvider, useQuery } from '@tanstack/react-query';
 import { act, render, screen, waitFor } from '@testing-library/react';
 import { describe, expect, it } from 'vitest';
 import { ApiError } from '../api/client';
@@ -28,7 +28,7 @@ function desk() {
 
 function Shown({ q, ask, seen }: { q: string; ask: () => Promise<string>; seen: string[] }) {
   const queryKey = ['test', q];
-  const steady = useSteady(useQuery({ queryKey, queryFn: ask, placeholderData: (before) => before }), queryKey);
+  const steady = useSteady(useQuery({ queryKey, queryFn: ask, placeholderData: keepPreviousData }), queryKey);
   const state = `data ${steady.data ?? '-'} earlier ${steady.earlier ?? '-'} ${steady.error ? 'failed' : 'fine'}`;
   if (seen.at(-1) !== state) seen.push(state);
   return (
