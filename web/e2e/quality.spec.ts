@@ -37,7 +37,8 @@ test('nothing jumps while a view is loading', async ({ page }) => {
 });
 
 test.describe('without the service worker, which fetches the rest once the page is there', () => {
-  test.use({ serviceWorkers: 'block' });
+  // Playwright itself says that it is blocked.
+  test.use({ serviceWorkers: 'block', expected: /Service Worker registration blocked/ });
 
   test('the first load is small, and the map comes when it is needed', async ({ page }) => {
     const session = await page.context().newCDPSession(page);

@@ -28,7 +28,10 @@ function desk() {
 
 function Shown({ q, ask, seen }: { q: string; ask: () => Promise<string>; seen: string[] }) {
   const queryKey = ['test', q];
-  const steady = useSteady(useQuery({ queryKey, queryFn: ask, placeholderData: keepPreviousData }), queryKey);
+  const steady = useSteady<string>(
+    useQuery<string>({ queryKey, queryFn: ask, placeholderData: keepPreviousData }),
+    queryKey,
+  );
   const state = `data ${steady.data ?? '-'} earlier ${steady.earlier ?? '-'} ${steady.error ? 'failed' : 'fine'}`;
   if (seen.at(-1) !== state) seen.push(state);
   return (
