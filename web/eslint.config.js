@@ -13,7 +13,7 @@ export default tseslint.config(
     languageOptions: {
       globals: globals.browser,
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        projectService: { allowDefaultProject: ['eslint.config.js', 'src/sw.js'] },
         tsconfigRootDir: import.meta.dirname,
       },
     },
@@ -24,5 +24,6 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
     },
   },
-  { files: ['eslint.config.js'], ...tseslint.configs.disableTypeChecked },
+  { files: ['eslint.config.js', 'src/sw.js'], ...tseslint.configs.disableTypeChecked },
+  { files: ['src/sw.js'], languageOptions: { globals: globals.serviceworker } },
 );

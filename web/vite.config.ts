@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -22,6 +23,39 @@ function runtimeConfig(): Plugin {
             time_zone: EVENT_TIME_ZONE ?? null,
           }),
         );
+      });
+    },
+  };
+}
+
+/** Writes the service worker, with the names of all files of the build and a version that changes when one of them does. */
+function serviceWorker(): Plugin {
+  return {
+    name: 'service-worker',
+    apply: 'build',
+    enforce: 'post',
+    async generateBundle(_options, bundle) {
+      const source = await readFile(join(import.meta.dirname, 'src', 'sw.js'), 'utf8');
+      // The page's own names are in index.html, and the files of assets/ are named by what is in them.
+      const page = Object.values(bundle).find((file) => file.fileName === 'index.html');
+      const html = page?.type === 'asset' ? page.source : '';
+      const files = [
+        ...Object.keys(bundle)
+          .filter((name) => name.startsWith('assets/'))
+          .sort()
+          .map((name) => `/${name}`),
+        '/favicon.svg',
+      ];
+      const version = createHash('sha256')
+        .update(html)
+        .update(files.join(' '))
+        .update(source)
+        .digest('hex')
+        .slice(0, 12);
+      this.emitFile({
+        type: 'asset',
+        fileName: 'sw.js',
+        source: source.replace('__VERSION__', version).replace("['__FILES__']", JSON.stringify(files)),
       });
     },
   };
@@ -55,7 +89,7 @@ function compressed(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [react(), runtimeConfig(), compressed()],
+  plugins: [react(), runtimeConfig(), serviceWorker(), compressed()],
   build: {
     // What a phone of the last three years runs.
     target: ['chrome111', 'edge111', 'firefox114', 'safari16.4'],
@@ -69,5 +103,7 @@ export default defineConfig({
     setupFiles: 'src/test/setup.ts',
     include: ['src/**/*.test.{ts,tsx}'],
     env: { TZ: 'UTC' },
+    // Machines are shared.
+    testTimeout: 60_000,
   },
 });

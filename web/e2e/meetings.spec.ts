@@ -125,12 +125,13 @@ test('a day on the map: a way, encounters to tap, and who is near as the time go
   await first.getByRole('button').click();
   const who = await first.locator('.row-name').innerText();
   await expect(page.locator('.player-company')).toContainText(who);
-  await expect(page).toHaveURL(/t=\d\d%3A\d\d/);
+  // The time with its offset, and the day with its zone: the link is the same instant elsewhere.
+  await expect(page).toHaveURL(/from=2026-06-02&tz=America%2FDenver&t=2026-06-02T\d\d%3A\d\d-06%3A00$/);
   await expect(page.locator('.map-point').first()).toBeVisible();
   await expect(page.locator('path.map-track')).toHaveAttribute('d', /L/);
 
-  await page.locator('.map-point').first().press('Enter');
-  await expect(list.locator('[aria-pressed="true"]').first()).toBeVisible();
+  await page.locator('.map-point').last().press('Enter');
+  await expect(page.locator('.day-here a').first()).toBeVisible();
   await page.reload();
   await expect(page.getByRole('slider')).not.toHaveAttribute('aria-valuetext', '09:00');
 });
@@ -145,4 +146,38 @@ test('times are shown in the zone that the visitor chooses', async ({ page }) =>
   await page.getByLabel('All times in').selectOption('Europe/Berlin');
   await expect(page.getByRole('slider')).toHaveAttribute('aria-valuetext', '17:00');
   await expect(page.getByText('Thu 4 Jun', { exact: true })).toBeVisible();
+});
+
+test('everybody who was near on a day is on its map', async ({ page }) => {
+  const question = 'start_date=2026-06-02T06:00:00Z&end_date=2026-06-03T06:00:00Z&distance=30&within=600&gap=600';
+  const met = await api<Connection[]>(`/api/persons/1/connections?${question}&limit=1000`);
+  // More than were once asked for, one by one.
+  expect(met.length).toBeGreaterThan(25);
+  const total = met.reduce((sum, { encounters }) => sum + encounters, 0);
+  const asked: string[] = [];
+  page.on('request', (request) => {
+    if (request.method() === 'GET' && request.url().includes('/connections')) asked.push(request.url());
+  });
+  await page.goto('/people/1/map?from=2026-06-02&near=nearby&tz=America%2FDenver');
+  const list = page.getByRole('region', { name: 'Encounters of the day' });
+  await expect(list).toContainText(text.day.listHelp(total, met.length));
+  expect(asked).toHaveLength(1);
+  // Every one is a point, or in a group of points.
+  const ids = () =>
+    page
+      .locator('.map-point')
+      .evaluateAll((points) => points.flatMap((point) => point.getAttribute('data-ids')?.split(' ') ?? []));
+  await expect(async () => {
+    expect((await ids()).length).toBe(total);
+  }).toPass();
+
+  // With the one of the least time together the player does not say that nobody was near.
+  const last = met.at(-1);
+  if (!last) throw new Error('nobody');
+  const [encounter] = await api<Encounter[]>(`/api/persons/1/connections/${last.person.id}?${question}`);
+  const at = encodeURIComponent(encounter?.start ?? '');
+  await page.goto(`/people/1/map?from=2026-06-02&near=nearby&tz=America%2FDenver&t=${at}`);
+  await expect(page.locator('.player-company')).toContainText(/With \d+:/);
+  // A long list is in the document only as far as it is seen.
+  expect(await list.getByRole('listitem').count()).toBeLessThan(Math.min(total, 61));
 });

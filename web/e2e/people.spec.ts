@@ -23,6 +23,8 @@ test('the list holds everybody, though only what is seen is in the document', as
   // Back to where one was in the list, not to its top.
   await page.goBack();
   await expect(page.locator(`a[href="/people/${last.id}"]`)).toBeInViewport();
+  // And the focus is on who was looked at.
+  await expect(page.locator(`a[href="/people/${last.id}"]`)).toBeFocused();
 });
 
 test('the keyboard is enough', async ({ page }) => {
@@ -85,10 +87,14 @@ test.describe('what the API refuses', () => {
   });
 
   test('unknown people and addresses are said so', async ({ page }) => {
-    await page.goto('/people/999999');
-    await expect(page.getByRole('heading', { level: 2, name: 'There is nothing here' })).toBeVisible();
-    await page.goto('/people/x');
-    await expect(page.getByRole('heading', { level: 2, name: 'Something went wrong' })).toBeVisible();
+    for (const view of ['', '/map', '/record', '/with/1']) {
+      for (const id of ['999999', 'x', '0', '9223372036854775807', '9223372036854775808']) {
+        await page.goto(`/people/${id}${view}`);
+        await expect(page.getByRole('heading', { level: 2, name: 'Nobody has this number' })).toBeVisible();
+        await expect(page).toHaveTitle('Nobody has this number · UdaConnect');
+        await expect(page.locator('main')).not.toContainText(id);
+      }
+    }
     await page.goto('/no/such/view');
     await page.getByRole('link', { name: 'Find a person' }).click();
     await expect(page).toHaveURL('/');

@@ -80,4 +80,37 @@ export async function layoutShift(page: Page): Promise<number> {
   return page.evaluate(() => (window as unknown as { shifted: number }).shifted);
 }
 
+/** Sends something to the API itself. */
+export async function send<T>(path: string, body: unknown): Promise<T> {
+  const response = await fetch(setting('E2E_API_URL') + path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
+  return (await response.json()) as T;
+}
+
+/** Every view, and what is there when it is complete. */
+export const VIEWS = [
+  ['/', 'a[href="/people/1"]'],
+  ['/?q=zzzzzz', '.state'],
+  ['/people/1', '.virtual-list a'],
+  ['/people/1/with/2', '.figures, .state'],
+  ['/people/1/map', 'path.map-track'],
+  ['/people/1/record', 'form'],
+  ['/add', 'form'],
+  ['/people/999999999', '.state'],
+  ['/no/such/view', '.state'],
+] as const;
+
+/** The person with whom person 1 spent the most time. */
+export async function best(): Promise<number> {
+  const [first] = await api<{ person: { id: number } }[]>(
+    '/api/persons/1/connections?start_date=2026-06-01T06:00:00Z&end_date=2026-06-04T06:00:00Z&limit=1',
+  );
+  if (!first) throw new Error('the demo event has no meetings');
+  return first.person.id;
+}
+
 export { expect };

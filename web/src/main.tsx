@@ -10,6 +10,7 @@ import { routes } from './routes';
 import './styles/base.css';
 import './styles/parts.css';
 import './styles/pages.css';
+import './styles/print.css';
 import { text } from './text';
 
 applyTheme(savedTheme());
@@ -24,7 +25,7 @@ async function start() {
   } catch {
     root.render(
       <main className="page">
-        <ErrorState title={text.states.unreachable} help={text.states.reload} onRetry={() => void start()} />
+        <ErrorState title={text.states.unreachable} help={text.states.unreachableHelp} onRetry={start} />
       </main>,
     );
     return;
@@ -39,3 +40,11 @@ async function start() {
 }
 
 void start();
+
+// A visitor who reloads without a network gets the page, which says so, and not the browser's own. Secure pages only.
+if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+  window.addEventListener('load', () => {
+    // Without it the page works as well while there is a network.
+    navigator.serviceWorker.register('/sw.js').catch(() => undefined);
+  });
+}

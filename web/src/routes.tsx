@@ -1,4 +1,5 @@
 import type { RouteObject } from 'react-router';
+import { ForPerson } from './components/ForPerson';
 import { CrashPage, Layout } from './components/Layout';
 import { AddPage } from './pages/AddPage';
 import { DayPage } from './pages/DayPage';
@@ -15,10 +16,38 @@ export const routes: RouteObject[] = [
     errorElement: <CrashPage />,
     children: [
       { path: '/', element: <PeoplePage /> },
-      { path: '/people/:id', element: <PersonPage /> },
-      { path: '/people/:id/with/:otherId', element: <PairPage /> },
-      { path: '/people/:id/map', element: <DayPage /> },
-      { path: '/people/:id/record', element: <RecordPage /> },
+      {
+        path: '/people/:id',
+        element: (
+          <ForPerson>
+            <PersonPage />
+          </ForPerson>
+        ),
+      },
+      {
+        path: '/people/:id/with/:otherId',
+        element: (
+          <ForPerson>
+            <PairPage />
+          </ForPerson>
+        ),
+      },
+      {
+        path: '/people/:id/map',
+        element: (
+          <ForPerson>
+            <DayPage />
+          </ForPerson>
+        ),
+      },
+      {
+        path: '/people/:id/record',
+        element: (
+          <ForPerson>
+            <RecordPage />
+          </ForPerson>
+        ),
+      },
       { path: '/add', element: <AddPage /> },
       { path: '*', element: <NotFoundPage /> },
     ],

@@ -1,16 +1,18 @@
 import { infiniteQueryOptions, QueryClient, queryOptions } from '@tanstack/react-query';
 import * as v from 'valibot';
-import { addDays, candidateDays, dayStart, toApi, type Day } from '../lib/time';
+import { dayEnd, dayStart, toApi, type DayCount } from '../lib/time';
 import type { Meeting, Range } from '../lib/search';
-import { address, ApiError, get, getPage, post } from './client';
+import { address, ApiError, get, getPage, post, type Page } from './client';
 import {
   ConnectionSchema,
   DaySchema,
+  DetailedConnectionSchema,
   EncounterSchema,
   LocationSchema,
   PersonSchema,
   ReceiptSchema,
   type Connection,
+  type Encounter,
   type Person,
   type PersonLocation,
 } from './schema';
@@ -18,8 +20,8 @@ import {
 const PAGE = 100;
 /** A day is drawn from at most this many locations: one every 2 seconds, all day long. */
 const MAX_DRAWN = 43_200;
-/** How many doubtful days are asked for one by one. */
-const MAX_PROBES = 12;
+/** A day is drawn with at most this many encounters. */
+const MAX_ENCOUNTERS = 20_000;
 /** A client that failed asks again this often, in milliseconds. */
 const AGAIN_MS = 4_000;
 
@@ -67,10 +69,12 @@ export function personQuery(id: string) {
 
 const locations = (id: string) => address.bind(null, `/api/persons/${encodeURIComponent(id)}/locations`);
 
-function limits(range: Range, zone: string) {
+/** A range that is not known yet is not asked for. */
+function limits(range: Range | null, zone: string) {
+  if (!range) return {};
   return {
     start_date: toApi(dayStart(range.from, zone)),
-    end_date: toApi(dayStart(addDays(range.to, 1), zone)),
+    end_date: toApi(dayEnd(range.to, zone)),
   };
 }
 
@@ -78,22 +82,9 @@ function limits(range: Range, zone: string) {
 export function daysQuery(id: string, zone: string) {
   return queryOptions({
     queryKey: ['days', id, zone],
-    queryFn: async ({ signal }): Promise<Day[]> => {
-      const utc = await get(address(`/api/persons/${encodeURIComponent(id)}/days`), v.array(DaySchema), signal);
-      const days = candidateDays(
-        utc.map((day) => day.date),
-        zone,
-      );
-      const doubtful = days.filter((day) => !day.certain);
-      if (doubtful.length > MAX_PROBES) return days.map((day) => day.day);
-      const kept = await Promise.all(
-        days.map(async ({ day, certain }) => {
-          if (certain) return true;
-          const url = locations(id)({ ...limits({ from: day, to: day }, zone), limit: 1 });
-          return (await getPage(url, LocationSchema, signal)).items.length > 0;
-        }),
-      );
-      return days.filter((_, index) => kept[index]).map((day) => day.day);
+    queryFn: async ({ signal }): Promise<DayCount[]> => {
+      const url = address(`/api/persons/${encodeURIComponent(id)}/days`, { tz: zone });
+      return (await get(url, v.array(DaySchema), signal)).map(({ date, locations }) => ({ day: date, locations }));
     },
   });
 }
@@ -105,7 +96,7 @@ function meeting({ distance, minutes }: Meeting) {
 }
 
 /** Whom the person met, most time together first. */
-export function connectionsQuery(id: string, range: Range, zone: string, how: Meeting, atLeast: number) {
+export function connectionsQuery(id: string, range: Range | null, zone: string, how: Meeting, atLeast: number) {
   return infiniteQueryOptions({
     queryKey: ['connections', id, range, zone, how, atLeast],
     queryFn: ({ pageParam, signal }) => getPage<Connection>(pageParam, ConnectionSchema, signal),
@@ -119,8 +110,44 @@ export function connectionsQuery(id: string, range: Range, zone: string, how: Me
   });
 }
 
+/** One encounter of a day, and with whom. */
+export interface Met {
+  id: string;
+  person: Person;
+  encounter: Encounter;
+}
+
+/** Every encounter of the range, with whomever, oldest first; cut after `MAX_ENCOUNTERS`. */
+export function metQuery(id: string, range: Range, zone: string, how: Meeting) {
+  return queryOptions({
+    queryKey: ['met', id, range, zone, how],
+    queryFn: async ({ signal }) => {
+      const met: Met[] = [];
+      let url: string | undefined = address(`/api/persons/${encodeURIComponent(id)}/connections`, {
+        ...limits(range, zone),
+        ...meeting(how),
+        include: 'encounters',
+        limit: 1_000,
+      });
+      while (url !== undefined && met.length < MAX_ENCOUNTERS) {
+        const page: Page<v.InferOutput<typeof DetailedConnectionSchema>> = await getPage(
+          url,
+          DetailedConnectionSchema,
+          signal,
+        );
+        for (const { person, met: encounters } of page.items)
+          for (const encounter of encounters)
+            met.push({ id: `${person.id}-${encounter.start.getTime()}`, person, encounter });
+        url = page.next;
+      }
+      met.sort((a, b) => +a.encounter.start - +b.encounter.start || a.person.id - b.person.id);
+      return { met, truncated: url !== undefined };
+    },
+  });
+}
+
 /** The encounters of two persons, oldest first. */
-export function encountersQuery(id: string, other: string, range: Range, zone: string, how: Meeting) {
+export function encountersQuery(id: string, other: string, range: Range | null, zone: string, how: Meeting) {
   return queryOptions({
     queryKey: ['encounters', id, other, range, zone, how],
     queryFn: ({ signal }) =>

@@ -35,6 +35,16 @@ const ClosestSchema = v.object({
   longitude: v.number(),
 });
 
+export const EncounterSchema = v.object({
+  start: Instant,
+  end: Instant,
+  duration: v.number(),
+  closest_m: v.number(),
+  closest: ClosestSchema,
+});
+/** One time that two persons were together. Duration in seconds. */
+export type Encounter = v.InferOutput<typeof EncounterSchema>;
+
 export const ConnectionSchema = v.object({
   person: PersonSchema,
   encounters: v.number(),
@@ -47,15 +57,8 @@ export const ConnectionSchema = v.object({
 /** Somebody met: all encounters in a range, summed up. Durations in seconds. */
 export type Connection = v.InferOutput<typeof ConnectionSchema>;
 
-export const EncounterSchema = v.object({
-  start: Instant,
-  end: Instant,
-  duration: v.number(),
-  closest_m: v.number(),
-  closest: ClosestSchema,
-});
-/** One time that two persons were together. Duration in seconds. */
-export type Encounter = v.InferOutput<typeof EncounterSchema>;
+/** Somebody met, and each time that they were together, oldest first. */
+export const DetailedConnectionSchema = v.object({ person: PersonSchema, met: v.array(EncounterSchema) });
 
 export const ReceiptSchema = v.object({ receipt: v.string() });
 

@@ -84,6 +84,7 @@ export function Constellation({
         <g
           key={connection.person.id}
           className={`star hue-${hue(connection.person.id)}`}
+          data-href={toPair(connection.person)}
           onClick={() => void navigate(toPair(connection.person))}
         >
           <circle cx={x} cy={y} r={r} />

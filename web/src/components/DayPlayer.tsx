@@ -1,5 +1,5 @@
 import { Pause, Play } from 'lucide-react';
-import { useEffect, useRef, useState } from 'react';
+import { memo, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
 import type { Encounter, Person } from '../api/schema';
 import { clock } from '../lib/format';
@@ -12,6 +12,31 @@ const SPEED = 1_200;
 /** Faster than the eye follows would only cost battery. */
 const FRAME_MS = 50;
 
+/** When somebody was near. Does not change while the day plays. */
+const Strip = memo(function Strip({
+  encounters,
+  first,
+  length,
+}: {
+  encounters: readonly Encounter[];
+  first: number;
+  length: number;
+}) {
+  return (
+    <svg className="player-strip" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">
+      {encounters.map((encounter, index) => (
+        <rect
+          key={index}
+          x={((encounter.start.getTime() - first) / length) * 1000}
+          width={Math.max((encounter.duration * 1000 * 1000) / length, 2)}
+          y={0}
+          height={10}
+        />
+      ))}
+    </svg>
+  );
+});
+
 interface Props {
   /** Ends of the slider and where it stands, in milliseconds since 1970. */
   first: number;
@@ -23,15 +48,34 @@ interface Props {
   company: readonly Person[];
   /** Whether it is known where the person is now. */
   known: boolean;
+  /** Whether it is known who was near during the day; null while that is being asked. */
+  complete: boolean | null;
   toPair: (other: Person) => string;
   onTime: (time: number) => void;
   /** The slider came to rest. */
   onRest: (time: number) => void;
 }
 
-/** The time of day: a slider over the day's encounters, and who is near at that time. */
-export function DayPlayer({ first, last, now, zone, encounters, company, known, toPair, onTime, onRest }: Props) {
+/**
+ * The time of day: a slider over the day's encounters, and who is near at that time. Its room stays the same whoever comes
+ * and goes, so that nothing jumps while the day plays.
+ */
+export function DayPlayer({
+  first,
+  last,
+  now,
+  zone,
+  encounters,
+  company,
+  known,
+  complete,
+  toPair,
+  onTime,
+  onRest,
+}: Props) {
   const [playing, setPlaying] = useState(false);
+  // Said aloud once the time stands still, not for each minute that passes.
+  const [resting, setResting] = useState(false);
   const latest = useRef({ now, last, onTime, onRest });
   useEffect(() => {
     latest.current = { now, last, onTime, onRest };
@@ -52,6 +96,7 @@ export function DayPlayer({ first, last, now, zone, encounters, company, known, 
       latest.current.onTime(next);
       if (next >= end) {
         setPlaying(false);
+        setResting(true);
         latest.current.onRest(end);
       }
     };
@@ -66,7 +111,22 @@ export function DayPlayer({ first, last, now, zone, encounters, company, known, 
     if (playing) onRest(now);
     else if (now >= last) onTime(first);
     setPlaying(!playing);
+    setResting(playing);
   };
+  const rest = () => {
+    setResting(true);
+    onRest(now);
+  };
+  const sentence =
+    company.length > 0
+      ? text.day.company(company.map(fullName))
+      : complete === null
+        ? text.day.asking
+        : !known
+          ? text.day.unknown
+          : complete
+            ? text.day.nobody
+            : text.day.unsure;
   return (
     <div className="player">
       <button
@@ -79,17 +139,7 @@ export function DayPlayer({ first, last, now, zone, encounters, company, known, 
         {playing ? <Pause aria-hidden="true" /> : <Play aria-hidden="true" />}
       </button>
       <div className="player-track">
-        <svg className="player-strip" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true">
-          {encounters.map((encounter, index) => (
-            <rect
-              key={index}
-              x={((encounter.start.getTime() - first) / length) * 1000}
-              width={Math.max((encounter.duration * 1000 * 1000) / length, 2)}
-              y={0}
-              height={10}
-            />
-          ))}
-        </svg>
+        <Strip encounters={encounters} first={first} length={length} />
         <input
           type="range"
           aria-label={text.day.time}
@@ -100,32 +150,33 @@ export function DayPlayer({ first, last, now, zone, encounters, company, known, 
           value={Math.round((now - first) / MINUTE_MS)}
           onChange={(event) => {
             setPlaying(false);
+            setResting(false);
             onTime(Math.min(first + Number(event.target.value) * MINUTE_MS, last));
           }}
-          onPointerUp={() => {
-            onRest(now);
-          }}
-          onKeyUp={() => {
-            onRest(now);
+          onPointerUp={rest}
+          onKeyUp={(event) => {
+            // Arriving with the tabulator moves nothing.
+            if (event.key !== 'Tab' && event.key !== 'Shift') rest();
           }}
         />
       </div>
-      <output className="player-now">{clock(now, zone)}</output>
-      <p className="player-company">
-        {company.length > 0 ? (
+      <span className="player-now">{clock(now, zone)}</span>
+      <div className="player-company">
+        {playing || company.length === 0 ? (
+          <p>{sentence}</p>
+        ) : (
           <>
-            {text.day.with}{' '}
+            <span>{text.day.with(company.length)}</span>
             {company.map((person) => (
               <Link key={person.id} className="company-chip" to={toPair(person)}>
                 {fullName(person)}
               </Link>
             ))}
           </>
-        ) : known ? (
-          text.day.nobody
-        ) : (
-          text.day.unknown
         )}
+      </div>
+      <p className="visually-hidden" role="status">
+        {resting && !playing ? text.day.at(clock(now, zone), sentence) : ''}
       </p>
     </div>
   );

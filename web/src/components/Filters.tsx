@@ -1,8 +1,17 @@
 import { ChevronDown, SlidersHorizontal } from 'lucide-react';
-import { useId, useState, type ReactNode } from 'react';
+import { useEffect, useId, useRef, useState, type ReactNode } from 'react';
+import { useSearchParams } from 'react-router';
 import { Field } from './Field';
 import { dayRange, dayShort } from '../lib/format';
-import { PRESETS, usableDistance, usableMinutes, type Choices, type Preset, type Range } from '../lib/search';
+import {
+  PRESETS,
+  refusedDates,
+  usableDistance,
+  usableMinutes,
+  type Choices,
+  type Preset,
+  type Range,
+} from '../lib/search';
 import { isDay, type Day } from '../lib/time';
 import { text } from '../text';
 
@@ -31,60 +40,95 @@ function Chip({
   );
 }
 
+/** Pause after which a date is taken as typed to its end, in milliseconds. */
+const TYPED_MS = 700;
+/** While somebody types a year, its first digits are years, too. Earlier ones count when the field is left. */
+const FIRST_TYPED_YEAR = 1_000;
+
+type End = 'from' | 'to';
+
+/** What is wrong with the dates, beside the field that was changed last. */
+function wrongDates({ from, to }: Range, last: End): Partial<Record<End, string>> {
+  const wrong = {
+    ...(isDay(from) ? {} : { from: text.filter.noDay }),
+    ...(isDay(to) ? {} : { to: text.filter.noDay }),
+  };
+  if (wrong.from !== undefined || wrong.to !== undefined || from <= to) return wrong;
+  return last === 'from' ? { from: text.filter.fromLater } : { to: text.filter.toEarlier };
+}
+
 function Dates({
   range,
+  refused,
   oneDay,
   onChange,
 }: {
   range: Range | null;
+  /** What the address has instead of a range. */
+  refused: Range | null;
   oneDay: boolean;
   onChange: (range: Range) => void;
 }) {
-  const [from, setFrom] = useState(range?.from ?? '');
-  const [to, setTo] = useState(range?.to ?? '');
-  const use = (newFrom: string, newTo: string) => {
-    setFrom(newFrom);
-    setTo(newTo);
-    if (isDay(newFrom) && isDay(newTo) && newFrom <= newTo) onChange({ from: newFrom, to: newTo });
-  };
-  if (oneDay) {
-    return (
-      <label className="one-field">
-        {text.day.days}
-        <input
-          type="date"
-          value={from}
-          onChange={(event) => {
-            use(event.target.value, event.target.value);
-          }}
-        />
-      </label>
-    );
+  const shown = `${range?.from ?? ''} ${range?.to ?? ''}`;
+  const [typed, setTyped] = useState(refused ?? { from: range?.from ?? '', to: range?.to ?? '' });
+  const [last, setLast] = useState<End>('to');
+  // Nothing is wrong with what is half typed.
+  const [settled, setSettled] = useState(refused !== null);
+  const [before, setBefore] = useState(shown);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  if (before !== shown) {
+    // Chosen elsewhere.
+    setBefore(shown);
+    if (range) setTyped(range);
   }
+  useEffect(
+    () => () => {
+      clearTimeout(timer.current);
+    },
+    [],
+  );
+
+  const settle = (dates: Range, end: End) => {
+    clearTimeout(timer.current);
+    setSettled(true);
+    const wrong = wrongDates(dates, end);
+    if (wrong.from === undefined && wrong.to === undefined && `${dates.from} ${dates.to}` !== shown) onChange(dates);
+  };
+  const type = (end: End, value: string) => {
+    const next = oneDay ? { from: value, to: value } : { ...typed, [end]: value };
+    setTyped(next);
+    setLast(end);
+    setSettled(false);
+    clearTimeout(timer.current);
+    if (isDay(value) && Number(value.slice(0, 4)) >= FIRST_TYPED_YEAR) {
+      timer.current = setTimeout(() => {
+        settle(next, end);
+      }, TYPED_MS);
+    }
+  };
+  const wrong = settled ? wrongDates(typed, last) : {};
+  const field = (end: End, label: string) => (
+    <Field
+      label={label}
+      type="date"
+      value={typed[end]}
+      error={wrong[end]}
+      onChange={(event) => {
+        type(end, event.target.value);
+      }}
+      onBlur={() => {
+        settle(typed, last);
+      }}
+      onKeyDown={(event) => {
+        if (event.key === 'Enter') settle(typed, end);
+      }}
+    />
+  );
+  if (oneDay) return <div className="one-field">{field('from', text.day.days)}</div>;
   return (
     <div className="pair-of-fields">
-      <label>
-        {text.filter.from}
-        <input
-          type="date"
-          value={from}
-          {...(to ? { max: to } : {})}
-          onChange={(event) => {
-            use(event.target.value, to);
-          }}
-        />
-      </label>
-      <label>
-        {text.filter.to}
-        <input
-          type="date"
-          value={to}
-          {...(from ? { min: from } : {})}
-          onChange={(event) => {
-            use(from, event.target.value);
-          }}
-        />
-      </label>
+      {field('from', text.filter.from)}
+      {field('to', text.filter.to)}
     </div>
   );
 }
@@ -112,7 +156,10 @@ export function DayChips({
     : range === null || (range.from === whole?.from && range.to === whole.to);
   const day = shown ?? (range && range.from === range.to ? range.from : null);
   const single = !isWhole && day !== null && chips.includes(day) ? day : null;
-  const [byDate, setByDate] = useState(!isWhole && single === null && event.length > 0);
+  const [params] = useSearchParams();
+  const refused = refusedDates(params);
+  const [chosenByDate, setByDate] = useState(refused !== null);
+  const byDate = chosenByDate || (!isWhole && single === null && event.length > 0);
   return (
     <fieldset>
       <legend>{text.filter.days}</legend>
@@ -152,7 +199,7 @@ export function DayChips({
           {text.filter.otherDates}
         </Chip>
       </div>
-      {byDate && <Dates range={range ?? whole} oneDay={oneDay} onChange={onRange} />}
+      {byDate && <Dates range={range ?? whole} refused={refused} oneDay={oneDay} onChange={onRange} />}
     </fieldset>
   );
 }
@@ -269,7 +316,11 @@ export function Filters({
   /** Whether to begin unfolded where the screen is wide. */
   unfold?: boolean;
 }) {
-  const [open, setOpen] = useState(() => unfold && window.matchMedia(WIDE).matches);
+  const [params] = useSearchParams();
+  const [open, setOpen] = useState(
+    // What is wrong with the dates stands beside them.
+    () => (withDays && refusedDates(params) !== null) || (unfold && window.matchMedia(WIDE).matches),
+  );
   const chosen = [
     ...(withDays && range ? [dayRange(range.from, range.to)] : []),
     ...(choices.preset === 'exact' ? [] : [text.filter.presets[choices.preset]]),

@@ -1,16 +1,18 @@
 import { useEffect, useRef, type ReactNode } from 'react';
-import { useLocation } from 'react-router';
+import { NavigationType, useLocation, useNavigationType } from 'react-router';
+import { returnsToLink } from '../lib/focusReturn';
 import { text } from '../text';
 
 /**
  * The one heading of a view. Names the browser's tab, and takes the focus after a change of view, so that a screen reader
- * says where one is.
+ * says where one is. On the way back the focus goes to where the view was left instead.
  */
 export function Heading({ title, children, className }: { title: string; children?: ReactNode; className?: string }) {
   const ref = useRef<HTMLHeadingElement>(null);
   const { key } = useLocation();
   // The very first view leaves the focus where the browser put it.
-  const arrived = useRef(key !== 'default');
+  const back = useNavigationType() === NavigationType.Pop;
+  const arrived = useRef(back ? key !== 'default' && !returnsToLink(key) : true);
   useEffect(() => {
     if (arrived.current) ref.current?.focus({ preventScroll: true });
   }, []);

@@ -2,6 +2,7 @@ import { onlineManager } from '@tanstack/react-query';
 import { Moon, Plus, Sun, SunMoon, Users, WifiOff, X } from 'lucide-react';
 import { useState, useSyncExternalStore } from 'react';
 import { Link, NavLink, Outlet, ScrollRestoration, useLocation, useNavigate } from 'react-router';
+import { useFocusReturn } from '../lib/focusReturn';
 import { applyTheme, nextTheme, savedTheme } from '../lib/theme';
 import { text } from '../text';
 import { Brand } from './Brand';
@@ -43,11 +44,17 @@ function Notice() {
     typeof state === 'object' && state !== null && 'notice' in state && typeof state.notice === 'string'
       ? state.notice
       : undefined;
+  const more =
+    typeof state === 'object' && state !== null && 'more' in state && typeof state.more === 'string'
+      ? state.more
+      : undefined;
   return (
     <div role="status" className="notice-area">
       {message !== undefined && (
         <p className="notice">
-          {message}
+          <span>
+            {message} {more !== undefined && <Link to={more}>{text.record.seeDay}</Link>}
+          </span>
           <button
             type="button"
             className="icon-button"
@@ -90,6 +97,7 @@ function Header() {
 /** What surrounds every view. */
 export function Layout() {
   const online = useOnline();
+  useFocusReturn();
   return (
     <>
       <Header />

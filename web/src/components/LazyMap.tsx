@@ -1,3 +1,4 @@
+import { ArrowDown } from 'lucide-react';
 import { Component, lazy, Suspense, type ReactNode } from 'react';
 import type { MapViewProps } from '../map/MapView';
 import { text } from '../text';
@@ -36,5 +37,16 @@ export function LazyMap(props: MapViewProps) {
         </Suspense>
       </Guard>
     </div>
+  );
+}
+
+/** From the map to the row of the list that was tapped. */
+export function BackToList({ onBack }: { onBack: () => void }) {
+  return (
+    <p className="back-to-list">
+      <button type="button" className="button quiet" onClick={onBack}>
+        <ArrowDown aria-hidden="true" /> {text.map.backToList}
+      </button>
+    </p>
   );
 }

@@ -1,5 +1,6 @@
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useLayoutEffect, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
+import { usePrinting } from '../lib/usePrinting';
 import { text } from '../text';
 
 interface Props<T> {
@@ -11,23 +12,45 @@ interface Props<T> {
   /** Height of a row in CSS pixels, before it is measured. */
   estimate: number;
   /** Whether there is more to load. */
-  more: boolean;
-  loading: boolean;
-  onMore: () => void;
+  more?: boolean;
+  loading?: boolean;
+  onMore?: () => void;
+  className?: string;
 }
+
+/** So few rows are in the document all at once. */
+const FEW = 60;
+/** At most this many rows are put on paper. */
+const PRINTED = 2_000;
 
 /** Rows ahead of the last one at which the next page is asked for. */
 const AHEAD = 30;
 const FOCUSABLE = 'a, button';
 
-/** A list of any length in the scrolling page: only what is seen is in the document. The arrow keys walk through it. */
-export function VirtualList<T>({ items, keyOf, children, label, estimate, more, loading, onMore }: Props<T>) {
+/**
+ * A list of any length in the scrolling page: only what is seen is in the document, and on paper all that is loaded. The
+ * arrow keys walk through it.
+ */
+export function VirtualList<T>({
+  items,
+  keyOf,
+  children,
+  label,
+  estimate,
+  more = false,
+  loading = false,
+  onMore,
+  className = '',
+}: Props<T>) {
+  const printing = usePrinting();
+  const whole = printing || items.length <= FEW;
   const list = useRef<HTMLUListElement>(null);
   const wanted = useRef<number | null>(null);
   const [margin, setMargin] = useState(0);
 
   const virtualizer = useWindowVirtualizer({
     count: items.length,
+    enabled: !whole,
     estimateSize: () => estimate,
     overscan: 8,
     scrollMargin: margin,
@@ -50,11 +73,11 @@ export function VirtualList<T>({ items, keyOf, children, label, estimate, more, 
     return () => {
       observer.disconnect();
     };
-  }, []);
+  }, [whole]);
 
   useEffect(() => {
-    if (more && !loading && last >= items.length - AHEAD) onMore();
-  }, [more, loading, last, items.length, onMore]);
+    if (more && !loading && !printing && (whole || last >= items.length - AHEAD)) onMore?.();
+  }, [more, loading, printing, whole, last, items.length, onMore]);
 
   // The row to walk to may have to be rendered first.
   useEffect(() => {
@@ -83,11 +106,28 @@ export function VirtualList<T>({ items, keyOf, children, label, estimate, more, 
     }
   };
 
+  if (whole) {
+    const shown = items.slice(0, PRINTED);
+    return (
+      <>
+        <ul ref={list} className={`virtual-list whole ${className}`} aria-label={label} onKeyDown={walk}>
+          {shown.map((item, index) => (
+            <li key={keyOf(item)} data-index={index}>
+              {children(item, index)}
+            </li>
+          ))}
+        </ul>
+        {printing && (more || shown.length < items.length) && (
+          <p className="list-more">{text.states.printed(shown.length)}</p>
+        )}
+      </>
+    );
+  }
   return (
     <>
       <ul
         ref={list}
-        className="virtual-list"
+        className={`virtual-list ${className}`}
         aria-label={label}
         style={{ height: virtualizer.getTotalSize() }}
         onKeyDown={walk}

@@ -32,6 +32,7 @@ export function ZoneNote({ at }: { at: Date }) {
           ))}
         </select>
       </label>
+      <span className="on-paper">{describe(choices.zone)}</span>
     </p>
   );
 }

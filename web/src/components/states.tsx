@@ -1,7 +1,12 @@
 import { CloudOff, RotateCw, SearchX, Telescope } from 'lucide-react';
-import type { ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
+import { Link } from 'react-router';
 import { ApiError } from '../api/client';
+import { clock } from '../lib/format';
+import { deviceZone } from '../lib/time';
+import type { Steady } from '../lib/useSteady';
 import { text } from '../text';
+import { Heading } from './Heading';
 
 /** What stands where things would be when there are none, with what to try. */
 export function EmptyState({ title, help, children }: { title: string; help?: string; children?: ReactNode }) {
@@ -16,7 +21,16 @@ export function EmptyState({ title, help, children }: { title: string; help?: st
 }
 
 /** What happened, and a way to try again. */
-export function ErrorState({ title, help, onRetry }: { title: string; help?: string; onRetry?: () => void }) {
+export function ErrorState({
+  title,
+  help,
+  onRetry,
+}: {
+  title: string;
+  help?: string;
+  /** What it returns ends when it is known whether trying again helped. */
+  onRetry?: () => unknown;
+}) {
   return (
     <div className="state" role="alert">
       <CloudOff className="state-icon" aria-hidden="true" />
@@ -24,41 +38,67 @@ export function ErrorState({ title, help, onRetry }: { title: string; help?: str
       {help !== undefined && <p>{help}</p>}
       {onRetry && (
         <div className="state-actions">
-          <button type="button" className="button" onClick={onRetry}>
-            <RotateCw aria-hidden="true" /> {text.states.retry}
-          </button>
+          <RetryButton onRetry={onRetry} />
         </div>
       )}
     </div>
   );
 }
 
-/** What the visitor is told about an error: the server's own words where it has some. */
+/** Says that it is trying until it is known whether that helped. */
+function RetryButton({ onRetry }: { onRetry: () => unknown }) {
+  const [trying, setTrying] = useState(false);
+  return (
+    <button
+      type="button"
+      className="button"
+      aria-disabled={trying}
+      onClick={() => {
+        if (trying) return;
+        setTrying(true);
+        void Promise.resolve(onRetry())
+          .catch(() => undefined)
+          .then(() => {
+            setTrying(false);
+          });
+      }}
+    >
+      <RotateCw aria-hidden="true" /> {trying ? text.states.retrying : text.states.retry}
+    </button>
+  );
+}
+
+const DATES = ['start_date', 'end_date', 'tz'];
+
+/** What the visitor is told about an error: what it means, and what to do about it. Numbers and codes help nobody. */
 export function describe(error: Error): { title: string; help: string } {
   const { states } = text;
-  if (!(error instanceof ApiError)) return { title: states.failed, help: error.message };
+  if (!(error instanceof ApiError)) return { title: states.failed, help: states.failedHelp };
   switch (error.kind) {
     case 'unreachable':
       return { title: states.unreachable, help: states.unreachableHelp };
     case 'unexpected':
       return { title: states.failed, help: states.unexpected };
     case 'status':
-      if (error.status === 404) return { title: states.notFound, help: error.message };
-      if (error.status === 429) return { title: states.busy, help: states.busyHelp };
-      return { title: states.failed, help: error.message };
+      if (error.status === 404 || error.status === 410) return { title: states.notFound, help: states.notFoundHelp };
+      if (error.status === 429 || error.status === 503) return { title: states.busy, help: states.busyHelp };
+      if (error.status >= 500) return { title: states.failed, help: states.oursHelp };
+      // A question that is right but costs too much names no field.
+      if (error.fields.length === 0) return { title: states.tooMuch, help: states.tooMuchHelp };
+      if (error.fields.some(({ field }) => field === 'q'))
+        return { title: states.badSearch, help: states.badSearchHelp };
+      if (error.fields.some(({ field }) => DATES.includes(field)))
+        return { title: states.refused, help: states.badDatesHelp };
+      return { title: states.refused, help: states.refusedHelp };
   }
 }
 
-interface Question {
-  error: Error | null;
-  fetchStatus: 'fetching' | 'paused' | 'idle';
-  refetch: () => unknown;
-}
+type Question = Pick<Steady<unknown>, 'error' | 'paused' | 'refetch'>;
 
 /** A question that has no answer (yet): offline, failed, or else the skeleton of what will come. */
 export function Unanswered({ question, skeleton }: { question: Question; skeleton: ReactNode }) {
-  if (question.error) return <QueryError error={question.error} onRetry={() => void question.refetch()} />;
-  if (question.fetchStatus === 'paused') {
+  if (question.error) return <QueryError error={question.error} onRetry={question.refetch} />;
+  if (question.paused) {
     return (
       <div className="state">
         <CloudOff className="state-icon" aria-hidden="true" />
@@ -70,9 +110,9 @@ export function Unanswered({ question, skeleton }: { question: Question; skeleto
   return skeleton;
 }
 
-function QueryError({ error, onRetry }: { error: Error; onRetry: () => void }) {
+function QueryError({ error, onRetry }: { error: Error; onRetry: () => unknown }) {
   const { title, help } = describe(error);
-  if (error instanceof ApiError && error.status === 404) {
+  if (error instanceof ApiError && !error.passing && error.kind === 'status') {
     return (
       <div className="state">
         <SearchX className="state-icon" aria-hidden="true" />
@@ -82,6 +122,52 @@ function QueryError({ error, onRetry }: { error: Error; onRetry: () => void }) {
     );
   }
   return <ErrorState title={title} help={help} onRetry={onRetry} />;
+}
+
+/** Beside an answer that could not be asked for anew: since when it stands. */
+export function Outdated({ question }: { question: Steady<unknown> }) {
+  const { data, error, asOf } = question;
+  if (data === undefined || !error) return null;
+  return (
+    <p className="outdated" role="status">
+      <CloudOff aria-hidden="true" />
+      <span>
+        {text.states.outdated(clock(asOf, deviceZone()))} {describe(error).title}.
+      </span>
+    </p>
+  );
+}
+
+/** Instead of a view about a person whom nobody can be shown: nobody has the number, or the question failed. */
+export function PersonUnknown({ question }: { question: Question }) {
+  const { error } = question;
+  const nobody = error instanceof ApiError && (error.status === 404 || error.status === 400);
+  const title = nobody
+    ? text.states.nobodyHas
+    : question.paused
+      ? text.states.paused
+      : error
+        ? describe(error).title
+        : text.states.loading;
+  return (
+    <>
+      <Heading title={title} className="visually-hidden" />
+      {nobody ? (
+        <div className="state">
+          <SearchX className="state-icon" aria-hidden="true" />
+          <h2>{title}</h2>
+          <p>{text.states.nobodyHasHelp}</p>
+          <div className="state-actions">
+            <Link className="button" to="/">
+              {text.states.toPeople}
+            </Link>
+          </div>
+        </div>
+      ) : (
+        <Unanswered question={question} skeleton={null} />
+      )}
+    </>
+  );
 }
 
 /** Grey rows of the size of what will come, so that nothing jumps. */

@@ -1,4 +1,5 @@
 import { ApiError } from '../api/client';
+import { text } from '../text';
 
 /** What a form shows after it was refused. */
 export interface FormErrors {
@@ -18,6 +19,19 @@ export function formErrors(error: Error | null, known: readonly string[], fallba
     if (known.includes(field)) fields[field] = field in fields ? `${fields[field]}; ${message}` : message;
     else rest.push(`${field} ${message}`);
   }
-  if (said.length === 0) rest.push(error instanceof ApiError && error.kind !== 'status' ? fallback : error.message);
+  if (said.length === 0) rest.push(reason(error, fallback));
   return { fields, general: rest.length > 0 ? rest.join('; ') : null };
+}
+
+function reason(error: Error, unreachable: string): string {
+  if (!(error instanceof ApiError)) return text.states.failedHelp;
+  switch (error.kind) {
+    case 'unreachable':
+      return unreachable;
+    case 'unexpected':
+      return text.states.unexpected;
+    case 'status':
+      if (error.status === 404 || error.status === 410) return text.form.gone;
+      return error.passing ? text.form.later : text.form.refused;
+  }
 }

@@ -17,3 +17,8 @@ export const HUES = 8;
 export function hue(id: number): number {
   return (Math.abs(id) * 5) % HUES;
 }
+
+/** Whether the text may be the number of a person. Larger ones are not exact in JavaScript, nor given by the database. */
+export function isPersonId(text: string): boolean {
+  return /^[1-9]\d{0,14}$/.test(text);
+}

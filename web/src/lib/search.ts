@@ -70,6 +70,14 @@ export function readChoices(params: URLSearchParams): Choices {
   };
 }
 
+/** The dates of the address as they stand there, when they are no range of days; null when they are one, or absent. */
+export function refusedDates(params: URLSearchParams): Range | null {
+  const from = params.get('from');
+  const to = params.get('to') ?? from;
+  if ((from ?? to) === null || readChoices(params).range) return null;
+  return { from: from ?? '', to: to ?? '' };
+}
+
 /** The same choices as parameters; what is as by default is left out. */
 export function writeChoices(choices: Choices): URLSearchParams {
   const params = new URLSearchParams();

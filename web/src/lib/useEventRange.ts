@@ -2,19 +2,23 @@ import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { daysQuery } from '../api/queries';
 import type { Choices, Range } from './search';
-import { lastEvent, type Day } from './time';
+import { eventOf, runsOf, type Day, type Run } from './time';
+import { useSteady } from './useSteady';
 
-/** The days of the event as the person's locations tell, and the range that the view shows. */
+const NO_DAYS: Day[] = [];
+
+const rangeOf = ({ days }: Run): Range => ({ from: days[0] ?? '', to: days.at(-1) ?? '' });
+
+/** The days of the event as the person's locations tell, the other times that have any, and the range that the view shows. */
 export function useEventRange(id: string, choices: Choices) {
-  const query = useQuery(daysQuery(id, choices.zone));
+  const options = daysQuery(id, choices.zone);
+  const query = useSteady(useQuery(options), options.queryKey);
   const days = query.data;
-  const event = useMemo<Day[]>(() => lastEvent(days ?? []), [days]);
-  const first = event[0];
-  const last = event.at(-1);
-  const whole = useMemo<Range | null>(
-    () => (first !== undefined && last !== undefined ? { from: first, to: last } : null),
-    [first, last],
-  );
+  const { event, whole, runs } = useMemo(() => {
+    const all = runsOf(days ?? []);
+    const main = eventOf(all);
+    return { event: main?.days ?? NO_DAYS, whole: main ? rangeOf(main) : null, runs: all.map(rangeOf) };
+  }, [days]);
   // A range in the address needs no asking for the days.
-  return { query, event, whole, range: choices.range ?? whole, without: days?.length === 0 };
+  return { query, event, runs, whole, range: choices.range ?? whole, without: days?.length === 0 };
 }

@@ -84,10 +84,32 @@ function drawGrid(map: L.Map, layer: L.LayerGroup, origin: Coordinate) {
   for (const longitude of longitudes) line([box.south, longitude], [box.north, longitude]);
 }
 
+/** So that the number of a large group fits. */
+function sizeOf(count: number): [number, number] {
+  const side = count < 100 ? 30 : count < 1_000 ? 38 : 48;
+  return [side, side];
+}
+
+const WALK: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+/** One stop for the tabulator, however many points there are; the arrow keys go from one to the next. */
+function rove(elements: readonly HTMLElement[], current: HTMLElement | undefined) {
+  for (const element of elements) element.tabIndex = element === current ? 0 : -1;
+}
+
+/** The one that the key leads to. */
+function walk(elements: readonly HTMLElement[], from: HTMLElement, key: string): HTMLElement | undefined {
+  if (key === 'Home') return elements[0];
+  if (key === 'End') return elements.at(-1);
+  const step = WALK[key];
+  return step === undefined ? undefined : elements[Math.max(elements.indexOf(from) + step, 0)];
+}
+
 function drawPoints(map: L.Map, layer: L.LayerGroup, props: MapViewProps) {
   // The focus stays on the point that was chosen, though its element is made anew.
   const focused = (document.activeElement as HTMLElement | null)?.dataset.ids;
   layer.clearLayers();
+  const elements: HTMLElement[] = [];
   const placed = props.points.map((item) => {
     const { x, y } = map.latLngToLayerPoint(at(item));
     return { item, x, y };
@@ -102,7 +124,7 @@ function drawPoints(map: L.Map, layer: L.LayerGroup, props: MapViewProps) {
       icon: L.divIcon({
         className: `map-point${items.length > 1 ? ' map-cluster' : ''}${chosen ? ' map-chosen' : ''}`,
         html: face,
-        iconSize: [30, 30],
+        iconSize: sizeOf(items.length),
       }),
       zIndexOffset: chosen ? 1_000 : 0,
     });
@@ -117,13 +139,21 @@ function drawPoints(map: L.Map, layer: L.LayerGroup, props: MapViewProps) {
     element.setAttribute('aria-label', items.length === 1 ? first.label : props.clusterLabel(items));
     element.setAttribute('aria-pressed', String(chosen));
     element.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' && event.key !== ' ') return;
+      const next = walk(elements, element, event.key);
+      if (event.key !== 'Enter' && event.key !== ' ' && !next) return;
       event.preventDefault();
       event.stopPropagation();
-      choose();
+      if (next) next.focus();
+      else choose();
     });
-    if (element.dataset.ids === focused) element.focus({ preventScroll: true });
+    element.addEventListener('focus', () => {
+      rove(elements, element);
+    });
+    elements.push(element);
   }
+  const held = elements.find((element) => element.dataset.ids === focused);
+  rove(elements, held ?? elements.find((element) => element.getAttribute('aria-pressed') === 'true') ?? elements[0]);
+  held?.focus({ preventScroll: true });
 }
 
 interface Layers {
@@ -139,6 +169,9 @@ interface Layers {
 function createLayers(element: HTMLElement): Layers {
   const map = createMap(element);
   const group = () => L.layerGroup().addTo(map);
+  const pane = map.getPane('markerPane');
+  pane?.setAttribute('role', 'group');
+  pane?.setAttribute('aria-label', text.map.points);
   const line = (className: string) => L.polyline([], { className, interactive: false, smoothFactor: 1.5 }).addTo(map);
   return {
     map,
@@ -226,6 +259,8 @@ export default function MapView(props: MapViewProps) {
       drawPoints(layers.map, layers.points, latest.current);
     };
     draw();
+    const one = chosen === '' ? undefined : latest.current.points.find(({ id }) => id === chosen.split(' ')[0]);
+    if (one && !layers.map.getBounds().contains(at(one))) layers.map.panTo(at(one), { animate: false });
     layers.map.on('zoomend', draw);
     return () => {
       layers.map.off('zoomend', draw);

@@ -1,65 +1,30 @@
-import { useInfiniteQuery, useQueries, useQuery } from '@tanstack/react-query';
-import { useCallback, useMemo, useState } from 'react';
+import { useQuery } from '@tanstack/react-query';
+import { memo, useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
 import { Link, useParams, useSearchParams } from 'react-router';
-import { connectionsQuery, encountersQuery, personQuery, trackQuery } from '../api/queries';
-import type { Encounter, Person } from '../api/schema';
+import { metQuery, trackQuery, type Met } from '../api/queries';
+import type { Person } from '../api/schema';
 import { Avatar } from '../components/Avatar';
 import { DayPlayer } from '../components/DayPlayer';
 import { DayChips, Filters } from '../components/Filters';
 import { Heading } from '../components/Heading';
-import { LazyMap } from '../components/LazyMap';
-import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
+import { BackToList, LazyMap } from '../components/LazyMap';
+import { OtherDays } from '../components/OtherDays';
+import { EmptyState, Outdated, PersonUnknown, SkeletonRows, Unanswered } from '../components/states';
+import { VirtualList } from '../components/VirtualList';
 import { ZoneNote } from '../components/ZoneNote';
 import { clock, dayLong } from '../lib/format';
 import { fullName, initials } from '../lib/person';
-import { useChoices, withChoices, type Choices, type Range } from '../lib/search';
-import { dayStart, instantOf, type Day } from '../lib/time';
+import { readChoices, useChoices, withChoices, writeChoices, type Choices, type Range } from '../lib/search';
+import { dayOf, dayStart, instantsOf, readInstant, writeInstant, type Day } from '../lib/time';
 import { useEventRange } from '../lib/useEventRange';
+import { usePerson } from '../lib/usePerson';
+import { useReveal } from '../lib/useReveal';
+import { useSteady, type Steady } from '../lib/useSteady';
 import { countUntil, positionAt, type Fix } from '../map/geometry';
 import { text } from '../text';
 
-/** The encounters of this many persons are asked for: those of the longest time together that day. */
-const MOST = 25;
 /** How much of the way behind the person is drawn strongly, in milliseconds. */
 const TRAIL_MS = 20 * 60_000;
-
-interface Met {
-  id: string;
-  person: Person;
-  encounter: Encounter;
-}
-
-/** The encounters of the day with those of the longest time together, oldest first, as far as they have arrived. */
-function useDayEncounters(id: string, range: Range, choices: Choices) {
-  const connections = useInfiniteQuery(connectionsQuery(id, range, choices.zone, choices.meeting, 0));
-  const people = useMemo(
-    () => (connections.data?.pages[0]?.items ?? []).slice(0, MOST).map((connection) => connection.person),
-    [connections.data],
-  );
-  const combine = useCallback(
-    (results: { data: Encounter[] | undefined; isError: boolean }[]) => ({
-      pending: results.some((result) => result.data === undefined && !result.isError),
-      met: results
-        .flatMap(({ data }, index) => {
-          const person = people[index];
-          return person === undefined || data === undefined
-            ? []
-            : data.map((encounter): Met => ({
-                id: `${person.id}-${encounter.start.getTime()}`,
-                person,
-                encounter,
-              }));
-        })
-        .sort((a, b) => a.encounter.start.getTime() - b.encounter.start.getTime()),
-    }),
-    [people],
-  );
-  const { pending, met } = useQueries({
-    queries: people.map((person) => encountersQuery(id, String(person.id), range, choices.zone, choices.meeting)),
-    combine,
-  });
-  return { connections, people, met, pending: pending || connections.data === undefined };
-}
 
 function MetRow({
   met,
@@ -78,7 +43,7 @@ function MetRow({
   const from = clock(encounter.start, choices.zone);
   const until = clock(encounter.end, choices.zone);
   return (
-    <li className={selected ? 'day-met chosen' : 'day-met'}>
+    <div className={selected ? 'day-met chosen' : 'day-met'}>
       <button type="button" aria-pressed={selected} onClick={onSelect}>
         <span className="day-met-time">{text.pair.span(from, until)}</span>
         <Avatar person={person} size="s" />
@@ -88,17 +53,121 @@ function MetRow({
         </span>
       </button>
       {selected && <Link to={to}>{text.day.seePair(person.first_name)}</Link>}
-    </li>
+    </div>
   );
 }
 
-function DayView({ person, day, choices }: { person: Person; day: Day; choices: Choices }) {
+type Answer = Steady<{ met: Met[]; truncated: boolean }>;
+
+/** Every encounter of the day. Drawn anew when something is chosen, not while the day plays. */
+const DayList = memo(function DayList({
+  question,
+  choices,
+  selected,
+  toPair,
+  onChoose,
+}: {
+  question: Answer;
+  choices: Choices;
+  selected: readonly string[];
+  toPair: (other: Person) => string;
+  onChoose: (id: string, index: number) => void;
+}) {
+  const { data } = question;
+  return (
+    <section className="card day-list" aria-labelledby="day-list-title">
+      <h2 id="day-list-title">{text.day.list}</h2>
+      <Outdated question={question} />
+      {data === undefined ? (
+        <Unanswered question={question} skeleton={<SkeletonRows rows={6} className="row" />} />
+      ) : data.met.length > 0 ? (
+        <>
+          <p className="aside">
+            {text.day.listHelp(data.met.length, new Set(data.met.map(({ person }) => person.id)).size)}
+            {data.truncated && ` ${text.day.cut}`}
+          </p>
+          <VirtualList items={data.met} keyOf={({ id }) => id} label={text.day.list} estimate={58}>
+            {(one, index) => (
+              <MetRow
+                met={one}
+                choices={choices}
+                to={toPair(one.person)}
+                selected={selected.includes(one.id)}
+                onSelect={() => {
+                  onChoose(one.id, index);
+                }}
+              />
+            )}
+          </VirtualList>
+        </>
+      ) : (
+        <p>{text.day.alone}</p>
+      )}
+    </section>
+  );
+});
+
+/** More of one place are in the list. */
+const MOST_HERE = 12;
+
+/** The encounters that were chosen on the map or in the list. */
+function Here({ here, choices, toPair }: { here: Met[]; choices: Choices; toPair: (other: Person) => string }) {
+  return (
+    <div className="day-here">
+      <h2>{text.day.here}</h2>
+      <ul>
+        {here.slice(0, MOST_HERE).map(({ id, person, encounter }) => (
+          <li key={id}>
+            <Link to={toPair(person)}>
+              <Avatar person={person} size="s" />
+              <span>
+                {fullName(person)}{' '}
+                <small>
+                  {clock(encounter.start, choices.zone)}
+                  {here.length === 1 && ` · ${text.pair.how(encounter.duration, encounter.closest_m)}`}
+                </small>
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ul>
+      {here.length > MOST_HERE && <p className="aside">{text.day.moreHere(here.length - MOST_HERE)}</p>}
+    </div>
+  );
+}
+
+const NO_MET: Met[] = [];
+
+/** The time in the address: an instant, or as older links have it, the wall clock of the day. */
+function timeOf(given: string | null, day: Day, zone: string): number | null {
+  if (given === null) return null;
+  const instant =
+    readInstant(given) ?? (/^\d{2}:\d{2}$/.test(given) ? (instantsOf(`${day}T${given}`, zone)[0] ?? null) : null);
+  return instant && dayOf(instant, zone) === day ? instant.getTime() : null;
+}
+
+function DayView({
+  person,
+  day,
+  choices,
+  filters,
+}: {
+  person: Person;
+  day: Day;
+  choices: Choices;
+  filters: ReactNode;
+}) {
   const id = String(person.id);
+  const { zone } = choices;
   const [params, setParams] = useSearchParams();
   const range = useMemo(() => ({ from: day, to: day }), [day]);
-  const track = useQuery(trackQuery(id, range, choices.zone));
-  const { connections, people, met, pending } = useDayEncounters(id, range, choices);
+  const trackOptions = trackQuery(id, range, zone);
+  const track = useSteady(useQuery(trackOptions), trackOptions.queryKey);
+  const metOptions = metQuery(id, range, zone, choices.meeting);
+  const question = useSteady(useQuery(metOptions), metOptions.queryKey);
+  const met = question.data?.met ?? NO_MET;
   const [selected, setSelected] = useState<string[]>([]);
+  const { place, reveal, back } = useReveal<HTMLElement>();
 
   const fixes = useMemo<Fix[]>(
     () =>
@@ -112,16 +181,15 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
   const first = fixes[0]?.time ?? 0;
   const last = fixes.at(-1)?.time ?? 0;
 
-  const given = params.get('t');
-  const [time, setTime] = useState(() =>
-    given !== null && /^\d{2}:\d{2}$/.test(given) ? instantOf(`${day}T${given}`, choices.zone).getTime() : 0,
-  );
+  const [time, setTime] = useState(() => timeOf(params.get('t'), day, zone) ?? 0);
   const now = Math.min(Math.max(time || first, first), last);
   const keep = (instant: number) => {
     setParams(
       (old) => {
-        const next = new URLSearchParams(old);
-        next.set('t', clock(instant, choices.zone));
+        const before = readChoices(old);
+        // With its day and zone: the link means the same wherever it is opened.
+        const next = writeChoices({ ...before, range: before.range ?? range });
+        next.set('t', writeInstant(instant, zone));
         return next;
       },
       { replace: true, preventScrollReset: true },
@@ -138,13 +206,14 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
         label: text.day.point(
           initials(other),
           fullName(other),
-          clock(encounter.closest.time, choices.zone),
+          clock(encounter.closest.time, zone),
           encounter.closest_m,
         ),
       })),
-    [met, choices.zone],
+    [met, zone],
   );
   const names = useMemo(() => new Map(met.map((one) => [one.id, fullName(one.person)])), [met]);
+  const encounters = useMemo(() => met.map((one) => one.encounter), [met]);
   const trail = useMemo(() => fixes.slice(countUntil(fixes, now - TRAIL_MS), countUntil(fixes, now)), [fixes, now]);
   const around = met.filter(({ encounter }) => encounter.start.getTime() <= now && now <= encounter.end.getTime());
   const position = positionAt(fixes, now);
@@ -157,15 +226,37 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
     keep(one.encounter.start.getTime());
   };
   const toPair = (other: Person) => withChoices(`/people/${id}/with/${other.id}`, { ...choices, range });
+  // The same functions as long as the list is the same, so that it is not drawn anew twenty times a second.
+  const latest = useRef({ choose, reveal, toPair });
+  useEffect(() => {
+    latest.current = { choose, reveal, toPair };
+  });
+  const onChoose = useCallback((point: string, index: number) => {
+    latest.current.choose([point]);
+    latest.current.reveal(index);
+  }, []);
+  const choicesKey = JSON.stringify(choices);
+  const listed = useMemo(
+    () => ({ choices, toPair }),
+    // eslint-disable-next-line react-hooks/exhaustive-deps -- the same choices are often another object
+    [choicesKey, id, range],
+  );
+  const { data, error, asOf } = question;
+  const list = useMemo(() => question, [data, error, asOf, question.paused]); // eslint-disable-line react-hooks/exhaustive-deps -- as above
 
   if (track.data === undefined) {
-    return <Unanswered question={track} skeleton={<DaySkeleton />} />;
+    return (
+      <>
+        <Unanswered question={track} skeleton={<DaySkeleton />} />
+        {filters}
+      </>
+    );
   }
   if (fixes.length === 0) return <EmptyState title={text.day.empty} help={text.day.emptyHelp} />;
   const here = met.filter((one) => selected.includes(one.id));
   return (
     <div className="day-body">
-      <section className="card day-map" aria-label={dayLong(day)}>
+      <section ref={place} tabIndex={-1} className="card day-map" aria-label={dayLong(day)}>
         <LazyMap
           ground={fixes}
           points={points}
@@ -183,58 +274,29 @@ function DayView({ person, day, choices }: { person: Person; day: Day; choices: 
           first={first}
           last={last}
           now={now}
-          zone={choices.zone}
-          encounters={met.map((one) => one.encounter)}
+          zone={zone}
+          encounters={encounters}
           company={around.map((one) => one.person)}
           known={position !== null}
+          complete={data ? !data.truncated : error ? false : null}
           toPair={toPair}
           onTime={setTime}
           onRest={keep}
         />
         {track.data.truncated && <p className="aside">{text.day.truncated}</p>}
-        {here.length > 1 && (
-          <div className="day-here">
-            <h2>{text.day.here}</h2>
-            <ul>
-              {here.map((one) => (
-                <li key={one.id}>
-                  <Link to={toPair(one.person)}>
-                    <Avatar person={one.person} size="s" />
-                    <span>
-                      {fullName(one.person)} <small>{clock(one.encounter.start, choices.zone)}</small>
-                    </span>
-                  </Link>
-                </li>
-              ))}
-            </ul>
-          </div>
-        )}
+        {here.length > 0 && <Here here={here} choices={choices} toPair={toPair} />}
+        {back && <BackToList onBack={back} />}
       </section>
-      <section className="card day-list" aria-labelledby="day-list-title">
-        <h2 id="day-list-title">{text.day.list}</h2>
-        {people.length > 0 && <p className="aside">{text.day.listHelp(people.length)}</p>}
-        {pending ? (
-          // All at once: rows that come in between would move away under a finger.
-          <Unanswered question={connections} skeleton={<SkeletonRows rows={6} className="row" />} />
-        ) : met.length > 0 ? (
-          <ul>
-            {met.map((one) => (
-              <MetRow
-                key={one.id}
-                met={one}
-                choices={choices}
-                to={toPair(one.person)}
-                selected={selected.includes(one.id)}
-                onSelect={() => {
-                  choose([one.id]);
-                }}
-              />
-            ))}
-          </ul>
-        ) : (
-          <p>{text.day.alone}</p>
-        )}
-      </section>
+      <div className="day-side">
+        {filters}
+        <DayList
+          question={list}
+          choices={listed.choices}
+          toPair={listed.toPair}
+          selected={selected}
+          onChoose={onChoose}
+        />
+      </div>
     </div>
   );
 }
@@ -259,28 +321,38 @@ function DaySkeleton() {
 export function DayPage() {
   const { id = '' } = useParams();
   const [choices, change] = useChoices();
-  const person = useQuery(personQuery(id));
-  const { query: days, event, whole, range, without } = useEventRange(id, choices);
-  const day = range?.from;
-  const waiting = person.data === undefined ? person : days;
+  const [params, setParams] = useSearchParams();
+  const person = usePerson(id);
+  const { query: days, event, runs, whole, range, without } = useEventRange(id, choices);
+  const given = readInstant(params.get('t') ?? '');
+  const day = choices.range?.from ?? (given ? dayOf(given, choices.zone) : range?.from);
+  if (person.data === undefined && (person.error ?? person.paused)) return <PersonUnknown question={person} />;
+  // The time of day belongs to the day that is left.
+  const toDay = (next: Range | null) => {
+    setParams((old) => writeChoices({ ...readChoices(old), range: next }), {
+      replace: true,
+      preventScrollReset: true,
+    });
+  };
+  const filters = (
+    <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
+  );
   return (
     <div className="day">
       <header className="day-head">
         <div>
-          {person.data && (
-            <Link className="up" to={withChoices(`/people/${id}`, choices)}>
-              {text.person.title(fullName(person.data))}
-            </Link>
-          )}
+          <Link className="up" to={withChoices(`/people/${id}`, choices)}>
+            {person.data ? text.person.title(fullName(person.data)) : text.nav.back}
+          </Link>
           <Heading title={person.data ? text.day.title(person.data.first_name) : text.states.loading}>
             {person.data ? text.day.title(fullName(person.data)) : <span className="skeleton skeleton-title" />}
           </Heading>
           <p className="company">{day !== undefined ? dayLong(day) : <span className="skeleton skeleton-line" />}</p>
         </div>
       </header>
-      {person.data && without && choices.range === null ? (
+      {person.data && without && day === undefined ? (
         <EmptyState title={text.person.noLocations(person.data.first_name)} help={text.person.noLocationsHelp}>
-          <Link className="button" to={`/people/${id}/record`}>
+          <Link className="button" to={withChoices(`/people/${id}/record`, choices)}>
             {text.person.record}
           </Link>
         </EmptyState>
@@ -290,18 +362,33 @@ export function DayPage() {
             oneDay
             key={whole ? 'known' : 'unknown'}
             event={event}
-            range={choices.range}
+            range={choices.range ?? (day === undefined || day === whole?.from ? null : { from: day, to: day })}
             whole={whole}
-            onRange={(next) => {
-              change({ range: next });
-            }}
+            onRange={toDay}
           />
-          {person.data && day !== undefined ? (
-            <DayView key={`${id} ${day} ${choices.zone}`} person={person.data} day={day} choices={choices} />
-          ) : (
-            <Unanswered question={waiting} skeleton={<DaySkeleton />} />
+          {person.data && day !== undefined && (
+            <OtherDays
+              name={person.data.first_name}
+              runs={runs}
+              whole={whole}
+              range={{ from: day, to: day }}
+              onRange={toDay}
+            />
           )}
-          <Filters withDays={false} event={event} whole={whole} range={range} choices={choices} change={change} />
+          {person.data && day !== undefined ? (
+            <DayView
+              key={`${id} ${day} ${choices.zone}`}
+              person={person.data}
+              day={day}
+              choices={choices}
+              filters={filters}
+            />
+          ) : (
+            <>
+              <Unanswered question={person.data ? days : person} skeleton={<DaySkeleton />} />
+              {filters}
+            </>
+          )}
         </>
       )}
       <ZoneNote at={day !== undefined ? dayStart(day, choices.zone) : NOW} />

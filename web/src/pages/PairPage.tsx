@@ -1,14 +1,16 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { Link, useParams, useSearchParams } from 'react-router';
-import { encountersQuery, personQuery, trackQuery } from '../api/queries';
+import { encountersQuery, trackQuery } from '../api/queries';
 import type { Encounter, Person } from '../api/schema';
 import { Avatar } from '../components/Avatar';
 import { Filters } from '../components/Filters';
 import { Heading } from '../components/Heading';
-import { LazyMap } from '../components/LazyMap';
-import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
+import { BackToList, LazyMap } from '../components/LazyMap';
+import { EmptyState, Outdated, PersonUnknown, SkeletonRows, Unanswered } from '../components/states';
+import { OtherDays } from '../components/OtherDays';
 import { Timeline } from '../components/Timeline';
+import { VirtualList } from '../components/VirtualList';
 import { Widen, widerThan } from '../components/Widen';
 import { ZoneNote } from '../components/ZoneNote';
 import { clock, moment } from '../lib/format';
@@ -16,6 +18,9 @@ import { fullName } from '../lib/person';
 import { useChoices, withChoices, type Choices } from '../lib/search';
 import { toApi } from '../lib/time';
 import { useEventRange } from '../lib/useEventRange';
+import { usePerson } from '../lib/usePerson';
+import { useReveal } from '../lib/useReveal';
+import { useSteady } from '../lib/useSteady';
 import type { Coordinate } from '../map/geometry';
 import { text } from '../text';
 
@@ -73,9 +78,11 @@ function Encounters({
   const chosenAt = params.get('at');
   const index = encounters.findIndex((encounter) => toApi(encounter.start) === chosenAt);
   const selected = index === -1 ? null : index;
-  const select = (next: number) => {
+  const { place, reveal, back } = useReveal<HTMLElement>();
+  const select = (next: number, inList = true) => {
     const encounter = encounters[next];
     if (!encounter) return;
+    if (inList && next !== selected) reveal(next);
     setParams(
       (old) => {
         const changed = new URLSearchParams(old);
@@ -86,6 +93,7 @@ function Encounters({
       { replace: true, preventScrollReset: true },
     );
   };
+  const chosen = selected === null ? undefined : encounters[selected];
   const points = useMemo(
     () =>
       encounters.map((encounter, number) => ({
@@ -101,7 +109,7 @@ function Encounters({
   const selectOf = (ids: string[]) => {
     const numbers = ids.map(Number);
     const next = numbers[(selected === null ? -1 : numbers.indexOf(selected)) + 1] ?? numbers[0];
-    if (next !== undefined) select(next);
+    if (next !== undefined) select(next, false);
   };
   return (
     <div className="pair-body">
@@ -109,7 +117,7 @@ function Encounters({
         <h2 id="timeline-title">{text.pair.timeline}</h2>
         <Timeline encounters={encounters} zone={choices.zone} selected={selected} onSelect={select} />
       </section>
-      <section className="card pair-map" aria-labelledby="map-title">
+      <section ref={place} tabIndex={-1} className="card pair-map" aria-labelledby="map-title">
         <h2 id="map-title">{text.pair.where}</h2>
         <LazyMap
           ground={track.data?.items ?? NO_GROUND}
@@ -124,30 +132,45 @@ function Encounters({
           }
           fitKey={`${range.from} ${range.to} ${track.data ? 'all' : 'points'}`}
         />
+        {chosen && (
+          <p className="chosen-here">
+            <span className="badge" aria-hidden="true">
+              {(selected ?? 0) + 1}
+            </span>
+            <span>
+              <strong>{span(chosen, choices.zone)}</strong> {text.pair.how(chosen.duration, chosen.closest_m)}
+            </span>
+          </p>
+        )}
+        {back && <BackToList onBack={back} />}
       </section>
       <section className="card pair-list" aria-labelledby="encounters-title">
         <h2 id="encounters-title">{text.pair.list}</h2>
-        <ol className="encounters">
-          {encounters.map((encounter, number) => (
-            <li key={toApi(encounter.start)}>
-              <button
-                type="button"
-                aria-pressed={number === selected}
-                onClick={() => {
-                  select(number);
-                }}
-              >
-                <span className="badge" aria-hidden="true">
-                  {number + 1}
-                </span>
-                <span>
-                  <strong>{span(encounter, choices.zone)}</strong>
-                  <small>{text.pair.how(encounter.duration, encounter.closest_m)}</small>
-                </span>
-              </button>
-            </li>
-          ))}
-        </ol>
+        <VirtualList
+          className="encounters"
+          items={encounters}
+          keyOf={(encounter) => toApi(encounter.start)}
+          label={text.pair.list}
+          estimate={58}
+        >
+          {(encounter, number) => (
+            <button
+              type="button"
+              aria-pressed={number === selected}
+              onClick={() => {
+                select(number);
+              }}
+            >
+              <span className="badge" aria-hidden="true">
+                {number + 1}
+              </span>
+              <span>
+                <strong>{span(encounter, choices.zone)}</strong>
+                <small>{text.pair.how(encounter.duration, encounter.closest_m)}</small>
+              </span>
+            </button>
+          )}
+        </VirtualList>
       </section>
     </div>
   );
@@ -176,18 +199,34 @@ function None({
 function Between({ a, b }: { a: Person; b: Person }) {
   const id = String(a.id);
   const [choices, change] = useChoices();
-  const { query: days, event, whole, range, without } = useEventRange(id, choices);
-  const encounters = useQuery({
-    ...encountersQuery(id, String(b.id), range ?? { from: '', to: '' }, choices.zone, choices.meeting),
-    enabled: range !== null,
-    placeholderData: keepPreviousData,
-  });
+  const { query: days, event, runs, whole, range, without } = useEventRange(id, choices);
+  const options = encountersQuery(id, String(b.id), range, choices.zone, choices.meeting);
+  const encounters = useSteady(
+    useQuery({ ...options, enabled: range !== null, placeholderData: keepPreviousData }),
+    options.queryKey,
+  );
   if (without && choices.range === null) {
     return <EmptyState title={text.person.noLocations(a.first_name)} help={text.person.noLocationsHelp} />;
   }
-  const found = encounters.data;
+  // Those of other choices until these are answered.
+  const waiting = encounters.data === undefined;
+  const found = encounters.data ?? (encounters.earlier?.length === 0 ? undefined : encounters.earlier);
+  const stale = waiting ? 'stale' : undefined;
   return (
     <>
+      <OtherDays
+        name={a.first_name}
+        runs={runs}
+        whole={whole}
+        range={range}
+        onRange={(next) => {
+          change({ range: next });
+        }}
+      />
+      <Outdated question={encounters} />
+      <p className="visually-hidden" role="status">
+        {waiting && found ? text.person.asking : ''}
+      </p>
       {found === undefined ? (
         <div className="figures" aria-hidden="true">
           {[0, 1, 2, 3].map((place) => (
@@ -195,7 +234,11 @@ function Between({ a, b }: { a: Person; b: Person }) {
           ))}
         </div>
       ) : (
-        found.length > 0 && <Figures encounters={found} zone={choices.zone} />
+        found.length > 0 && (
+          <div className={stale} aria-busy={waiting}>
+            <Figures encounters={found} zone={choices.zone} />
+          </div>
+        )
       )}
       <Filters event={event} whole={whole} range={range} choices={choices} change={change} />
       {found === undefined || range === null ? (
@@ -203,7 +246,9 @@ function Between({ a, b }: { a: Person; b: Person }) {
       ) : found.length === 0 ? (
         <None a={a} b={b} choices={choices} change={change} />
       ) : (
-        <Encounters id={id} encounters={found} choices={choices} range={range} />
+        <div className={stale} aria-busy={waiting}>
+          <Encounters id={id} encounters={found} choices={choices} range={range} />
+        </div>
       )}
       <ZoneNote at={found?.[0]?.start ?? NOW} />
     </>
@@ -214,19 +259,12 @@ function Between({ a, b }: { a: Person; b: Person }) {
 export function PairPage() {
   const { id = '', otherId = '' } = useParams();
   const [choices] = useChoices();
-  const a = useQuery(personQuery(id));
-  const b = useQuery(personQuery(otherId));
+  const a = usePerson(id);
+  const b = usePerson(otherId);
   const namesakes = a.data?.first_name === b.data?.first_name;
   const called = (person: Person) => (namesakes ? fullName(person) : person.first_name);
-  const failed = [a, b].find((query) => query.data === undefined && (query.error ?? query.fetchStatus === 'paused'));
-  if (failed) {
-    return (
-      <>
-        <Heading title={text.states.failed} className="visually-hidden" />
-        <Unanswered question={failed} skeleton={null} />
-      </>
-    );
-  }
+  const failed = [a, b].find((question) => question.data === undefined && (question.error ?? question.paused));
+  if (failed) return <PersonUnknown question={failed} />;
   return (
     <div className="pair">
       <header className="pair-head">

@@ -6,13 +6,19 @@ import { peopleQuery } from '../api/queries';
 import type { Person } from '../api/schema';
 import { Avatar } from '../components/Avatar';
 import { Heading } from '../components/Heading';
-import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
+import { EmptyState, Outdated, SkeletonRows, Unanswered } from '../components/states';
 import { VirtualList } from '../components/VirtualList';
 import { fullName } from '../lib/person';
+import { useSteady } from '../lib/useSteady';
 import { text } from '../text';
 
 /** Pause in typing after which the question is sent, in milliseconds. */
 const PAUSE_MS = 180;
+/** No name is longer. */
+const MOST_LETTERS = 200;
+
+/** A search as a message quotes it. */
+const shortened = (q: string) => (q.length > 40 ? `${Array.from(q).slice(0, 40).join('')}…` : q);
 
 function PersonRow({ person }: { person: Person }) {
   return (
@@ -52,6 +58,7 @@ function SearchBox({ value, onChange }: { value: string; onChange: (value: strin
         placeholder={text.people.search}
         autoComplete="off"
         spellCheck={false}
+        maxLength={MOST_LETTERS}
         enterKeyHint="search"
         value={value}
         onChange={(event) => {
@@ -103,10 +110,15 @@ export function PeoplePage() {
     };
   }, [typed, setParams]);
 
-  const people = useInfiniteQuery({ ...peopleQuery(q), placeholderData: keepPreviousData });
-  const items = useMemo(() => people.data?.pages.flatMap((page) => page.items), [people.data]);
+  const options = peopleQuery(q);
+  const people = useInfiniteQuery({ ...options, placeholderData: keepPreviousData });
+  const steady = useSteady(people, options.queryKey);
+  const shown = steady.data ?? steady.earlier;
+  const items = useMemo(() => shown?.pages.flatMap((page) => page.items), [shown]);
   const { fetchNextPage } = people;
   const onMore = useMemo(() => () => void fetchNextPage(), [fetchNextPage]);
+  // The list is of another search until this one is answered.
+  const waiting = steady.data === undefined;
 
   return (
     <div className="people">
@@ -115,11 +127,14 @@ export function PeoplePage() {
         <p className="lead">{text.people.lead}</p>
         <SearchBox value={typed} onChange={setTyped} />
         <p className="found" role="status">
-          {items !== undefined && items.length > 0 && text.people.found(items.length, people.hasNextPage)}
+          {steady.earlier !== undefined
+            ? text.people.searching
+            : items !== undefined && items.length > 0 && text.people.found(items.length, people.hasNextPage)}
         </p>
       </div>
-      {items === undefined ? (
-        <Unanswered question={people} skeleton={<SkeletonRows rows={10} className="row" />} />
+      <Outdated question={steady} />
+      {items === undefined || (waiting && items.length === 0) ? (
+        <Unanswered question={steady} skeleton={<SkeletonRows rows={10} className="row" />} />
       ) : items.length === 0 ? (
         q === '' ? (
           <EmptyState title={text.people.empty} help={text.people.emptyHelp}>
@@ -128,20 +143,22 @@ export function PeoplePage() {
             </Link>
           </EmptyState>
         ) : (
-          <EmptyState title={text.people.none(q)} help={text.people.noneHelp} />
+          <EmptyState title={text.people.none(shortened(q))} help={text.people.noneHelp} />
         )
       ) : (
-        <VirtualList
-          items={items}
-          keyOf={(person) => person.id}
-          label={text.people.list}
-          estimate={68}
-          more={people.hasNextPage && !people.isFetchNextPageError}
-          loading={people.isFetchingNextPage}
-          onMore={onMore}
-        >
-          {(person) => <PersonRow person={person} />}
-        </VirtualList>
+        <div className={waiting ? 'stale' : undefined} aria-busy={waiting}>
+          <VirtualList
+            items={items}
+            keyOf={(person) => person.id}
+            label={text.people.list}
+            estimate={68}
+            more={!waiting && people.hasNextPage && !people.isFetchNextPageError}
+            loading={people.isFetchingNextPage}
+            onMore={onMore}
+          >
+            {(person) => <PersonRow person={person} />}
+          </VirtualList>
+        </div>
       )}
       {people.isFetchNextPageError && (
         <p className="state-actions">

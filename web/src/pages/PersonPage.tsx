@@ -1,14 +1,15 @@
-import { keepPreviousData, useInfiniteQuery, usePrefetchQuery, useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useInfiniteQuery, usePrefetchQuery } from '@tanstack/react-query';
 import { Map as MapIcon, MapPin } from 'lucide-react';
 import { useMemo } from 'react';
 import { Link, useParams } from 'react-router';
-import { connectionsQuery, daysQuery, personQuery } from '../api/queries';
+import { connectionsQuery, daysQuery } from '../api/queries';
 import type { Connection, Person } from '../api/schema';
 import { Avatar } from '../components/Avatar';
 import { Constellation } from '../components/Constellation';
 import { Filters } from '../components/Filters';
 import { Heading } from '../components/Heading';
-import { EmptyState, SkeletonRows, Unanswered } from '../components/states';
+import { EmptyState, Outdated, PersonUnknown, SkeletonRows, Unanswered } from '../components/states';
+import { OtherDays } from '../components/OtherDays';
 import { VirtualList } from '../components/VirtualList';
 import { Widen, widerThan } from '../components/Widen';
 import { ZoneNote } from '../components/ZoneNote';
@@ -17,6 +18,8 @@ import { fullName } from '../lib/person';
 import { useChoices, withChoices, type Choices } from '../lib/search';
 import { dayStart } from '../lib/time';
 import { useEventRange } from '../lib/useEventRange';
+import { usePerson } from '../lib/usePerson';
+import { useSteady } from '../lib/useSteady';
 import { text } from '../text';
 
 /** A time to take the zone's offset from before the data is there. */
@@ -103,7 +106,7 @@ function Head({ id, person, choices }: { id: string; person: Person | undefined;
         <Link className="button" to={withChoices(`/people/${id}/map`, choices)}>
           <MapIcon aria-hidden="true" /> {text.person.map}
         </Link>
-        <Link className="button quiet" to={`/people/${id}/record`}>
+        <Link className="button quiet" to={withChoices(`/people/${id}/record`, choices)}>
           <MapPin aria-hidden="true" /> {text.person.record}
         </Link>
       </p>
@@ -113,13 +116,18 @@ function Head({ id, person, choices }: { id: string; person: Person | undefined;
 
 function Meetings({ id, person }: { id: string; person: Person }) {
   const [choices, change] = useChoices();
-  const { query: days, event, whole, range, without } = useEventRange(id, choices);
+  const { query: days, event, runs, whole, range, without } = useEventRange(id, choices);
+  const options = connectionsQuery(id, range, choices.zone, choices.meeting, choices.atLeast);
   const connections = useInfiniteQuery({
-    ...connectionsQuery(id, range ?? { from: '', to: '' }, choices.zone, choices.meeting, choices.atLeast),
+    ...options,
     enabled: range !== null,
     placeholderData: keepPreviousData,
   });
-  const items = useMemo(() => connections.data?.pages.flatMap((page) => page.items), [connections.data]);
+  const steady = useSteady(connections, options.queryKey);
+  const shown = steady.data ?? steady.earlier;
+  // The list is of other choices until these are answered.
+  const waiting = steady.data === undefined;
+  const items = useMemo(() => shown?.pages.flatMap((page) => page.items), [shown]);
   const { fetchNextPage } = connections;
   const onMore = useMemo(() => () => void fetchNextPage(), [fetchNextPage]);
   const toPair = (other: Person) => withChoices(`/people/${id}/with/${other.id}`, choices);
@@ -128,7 +136,7 @@ function Meetings({ id, person }: { id: string; person: Person }) {
   if (without && choices.range === null) {
     return (
       <EmptyState title={text.person.noLocations(person.first_name)} help={text.person.noLocationsHelp}>
-        <Link className="button" to={`/people/${id}/record`}>
+        <Link className="button" to={withChoices(`/people/${id}/record`, choices)}>
           {text.person.record}
         </Link>
       </EmptyState>
@@ -137,7 +145,7 @@ function Meetings({ id, person }: { id: string; person: Person }) {
   return (
     <div className="person-body">
       <aside className="person-side">
-        <div className="card constellation-card">
+        <div className={`card constellation-card${waiting && strongest ? ' stale' : ''}`}>
           {strongest ? (
             <Constellation person={person} connections={items} toPair={toPair} />
           ) : (
@@ -146,39 +154,53 @@ function Meetings({ id, person }: { id: string; person: Person }) {
         </div>
         <Filters withLength unfold event={event} whole={whole} range={range} choices={choices} change={change} />
       </aside>
-      <section className={connections.isPlaceholderData ? 'person-list stale' : 'person-list'}>
+      <section className="person-list">
+        <OtherDays
+          name={person.first_name}
+          runs={runs}
+          whole={whole}
+          range={range}
+          onRange={(next) => {
+            change({ range: next });
+          }}
+        />
         <p className="summary" role="status">
-          {strongest && (
-            <>
-              {text.person.summary(person.first_name, text.person.met(items.length, connections.hasNextPage))}.{' '}
-              {strongest.total_duration >= 60 &&
-                text.person.most(fullName(strongest.person), text.duration(strongest.total_duration))}
-            </>
-          )}
+          {steady.earlier !== undefined
+            ? text.person.asking
+            : strongest && (
+                <>
+                  {text.person.summary(person.first_name, text.person.met(items.length, connections.hasNextPage))}.{' '}
+                  {strongest.total_duration >= 60 &&
+                    text.person.most(fullName(strongest.person), text.duration(strongest.total_duration))}
+                </>
+              )}
         </p>
-        {items === undefined ? (
-          <Unanswered question={range ? connections : days} skeleton={<SkeletonRows rows={8} className="row met" />} />
+        <Outdated question={steady} />
+        {items === undefined || (waiting && strongest === undefined) ? (
+          <Unanswered question={range ? steady : days} skeleton={<SkeletonRows rows={8} className="row met" />} />
         ) : strongest === undefined ? (
           <Nobody person={person} choices={choices} change={change} />
         ) : (
-          <VirtualList
-            items={items}
-            keyOf={(connection) => connection.person.id}
-            label={text.person.listLabel}
-            estimate={104}
-            more={connections.hasNextPage && !connections.isFetchNextPageError}
-            loading={connections.isFetchingNextPage}
-            onMore={onMore}
-          >
-            {(connection) => (
-              <ConnectionRow
-                connection={connection}
-                longest={strongest.total_duration}
-                zone={choices.zone}
-                to={toPair(connection.person)}
-              />
-            )}
-          </VirtualList>
+          <div className={waiting ? 'stale' : undefined} aria-busy={waiting}>
+            <VirtualList
+              items={items}
+              keyOf={(connection) => connection.person.id}
+              label={text.person.listLabel}
+              estimate={104}
+              more={!waiting && connections.hasNextPage && !connections.isFetchNextPageError}
+              loading={connections.isFetchingNextPage}
+              onMore={onMore}
+            >
+              {(connection) => (
+                <ConnectionRow
+                  connection={connection}
+                  longest={strongest.total_duration}
+                  zone={choices.zone}
+                  to={toPair(connection.person)}
+                />
+              )}
+            </VirtualList>
+          </div>
         )}
         {connections.isFetchNextPageError && (
           <p className="state-actions">
@@ -199,15 +221,8 @@ export function PersonPage() {
   const [choices] = useChoices();
   // Both at once; the one after the other would take twice as long.
   usePrefetchQuery(daysQuery(id, choices.zone));
-  const person = useQuery(personQuery(id));
-  if (person.data === undefined && (person.error || person.fetchStatus === 'paused')) {
-    return (
-      <>
-        <Heading title={text.states.failed} className="visually-hidden" />
-        <Unanswered question={person} skeleton={null} />
-      </>
-    );
-  }
+  const person = usePerson(id);
+  if (person.data === undefined && (person.error ?? person.paused)) return <PersonUnknown question={person} />;
   return (
     <>
       <Head id={id} person={person.data} choices={choices} />

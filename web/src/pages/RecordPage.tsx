@@ -1,17 +1,18 @@
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { LocateFixed } from 'lucide-react';
 import { useEffect, useRef, useState, type SyntheticEvent } from 'react';
 import { useNavigate, useParams } from 'react-router';
-import { personQuery, recordLocation, type NewLocation } from '../api/queries';
+import { recordLocation, type NewLocation } from '../api/queries';
 import type { Person } from '../api/schema';
 import { Field } from '../components/Field';
 import { Heading } from '../components/Heading';
-import { Unanswered } from '../components/states';
+import { PersonUnknown } from '../components/states';
 import { formErrors } from '../lib/formErrors';
 import { moment, zoneName } from '../lib/format';
 import { fullName } from '../lib/person';
-import { useChoices } from '../lib/search';
-import { instantOf, toApi } from '../lib/time';
+import { useChoices, withChoices } from '../lib/search';
+import { dayOf, instantsOf, toApi } from '../lib/time';
+import { usePerson } from '../lib/usePerson';
 import { text } from '../text';
 import { FormEnd } from './AddPage';
 
@@ -26,12 +27,21 @@ function number(typed: string): number | string {
   return text !== '' && Number.isFinite(Number(text)) ? Number(text) : text;
 }
 
+/** What is wrong with the time before anything is sent: the server gets an instant and cannot tell. */
+function wrongTime(typed: string, zone: string): string | undefined {
+  if (typed === '') return undefined;
+  const instants = instantsOf(typed, zone);
+  if (instants.length === 0) return text.record.never(zoneName(zone));
+  return undefined;
+}
+
 function asked(person: Person, values: Values, zone: string): NewLocation {
+  const instant = instantsOf(values.creation_time, zone)[0];
   return {
     person_id: person.id,
     latitude: number(values.latitude),
     longitude: number(values.longitude),
-    ...(values.creation_time !== '' ? { creation_time: toApi(instantOf(values.creation_time, zone)) } : {}),
+    ...(instant ? { creation_time: toApi(instant) } : {}),
     ...(values.accuracy_m.trim() !== '' ? { accuracy_m: number(values.accuracy_m) } : {}),
   };
 }
@@ -74,7 +84,9 @@ function RecordForm({ person }: { person: Person }) {
   const form = useRef<HTMLFormElement>(null);
   const navigate = useNavigate();
   const client = useQueryClient();
-  const [{ zone }] = useChoices();
+  const [choices] = useChoices();
+  const { zone } = choices;
+  const [unclear, setUnclear] = useState<string>();
   const [values, setValues] = useState(EMPTY);
   const record = useMutation({
     mutationFn: recordLocation,
@@ -84,7 +96,12 @@ function RecordForm({ person }: { person: Person }) {
       const notice = stored
         ? text.record.stored(fullName(person), moment(stored.creation_time, zone))
         : text.record.queued(fullName(person));
-      await navigate(`/people/${person.id}`, { state: { notice } });
+      const day = stored && dayOf(stored.creation_time, zone);
+      // To where the location shows: the days of the event may be others.
+      const there = day !== null ? { ...choices, range: { from: day, to: day } } : choices;
+      await navigate(withChoices(`/people/${person.id}`, choices), {
+        state: { notice, ...(day !== null ? { more: withChoices(`/people/${person.id}/map`, there) } : {}) },
+      });
     },
   });
   const { fields, general } = formErrors(record.error, FIELDS, text.states.unreachable);
@@ -103,7 +120,10 @@ function RecordForm({ person }: { person: Person }) {
   });
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    record.mutate(asked(person, values, zone));
+    const wrong = wrongTime(values.creation_time, zone);
+    setUnclear(wrong);
+    if (wrong === undefined) record.mutate(asked(person, values, zone));
+    else form.current?.querySelector<HTMLElement>('[name="creation_time"]')?.focus();
   };
   return (
     <form ref={form} className="card form" noValidate onSubmit={submit}>
@@ -118,8 +138,15 @@ function RecordForm({ person }: { person: Person }) {
         label={text.record.time}
         help={text.record.timeHelp(zoneName(zone))}
         type="datetime-local"
+        max="9999-12-31T23:59"
         {...field('creation_time')}
+        {...(unclear === undefined ? {} : { error: unclear })}
       />
+      {instantsOf(values.creation_time, zone).length > 1 && (
+        <p className="aside" role="status">
+          {text.record.twice(zoneName(zone))}
+        </p>
+      )}
       <Field
         label={text.record.accuracy}
         help={text.record.accuracyHelp}
@@ -139,7 +166,8 @@ function RecordForm({ person }: { person: Person }) {
 /** Records where a person was. */
 export function RecordPage() {
   const { id = '' } = useParams();
-  const person = useQuery(personQuery(id));
+  const person = usePerson(id);
+  if (person.data === undefined && (person.error ?? person.paused)) return <PersonUnknown question={person} />;
   return (
     <div className="narrow">
       <Heading title={text.record.title} />
@@ -149,7 +177,7 @@ export function RecordPage() {
           <RecordForm person={person.data} />
         </>
       ) : (
-        <Unanswered question={person} skeleton={<div className="card form skeleton-form" />} />
+        <div className="card form skeleton-form" />
       )}
     </div>
   );

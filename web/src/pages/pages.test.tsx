@@ -1,4 +1,4 @@
-import { screen, waitFor, within } from '@testing-library/react';
+import { cleanup, fireEvent, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { describe, expect, it } from 'vitest';
 import { ada, answer, grace, type Asked, type Said } from '../test/api';
@@ -127,16 +127,97 @@ describe('a person', () => {
     });
   });
 
+  it('keeps dates that are no range as they were typed, says so, and does not ask', async () => {
+    const user = userEvent.setup();
+    const asked = answer(event);
+    const router = open('/people/1');
+    await user.click(await screen.findByRole('radio', { name: 'Other dates' }));
+    const from = screen.getByLabelText('From');
+    const questions = asked.length;
+    for (const [typed, said] of [
+      ['2026-06-09', /This is after “To”/],
+      ['', /Give a whole date/],
+    ] as const) {
+      fireEvent.change(from, { target: { value: typed } });
+      // Nothing is wrong with what is half typed.
+      expect(from).toBeValid();
+      fireEvent.blur(from);
+      expect(from).toHaveAccessibleDescription(said);
+      expect(from).toBeInvalid();
+      expect(from).toHaveValue(typed);
+    }
+    // The first digits of a year are years.
+    for (const typed of ['0002-06-02', '0020-06-02', '0202-06-02', '2026-06-02'])
+      fireEvent.change(from, { target: { value: typed } });
+    expect(asked).toHaveLength(questions);
+    await waitFor(() => {
+      expect(router.state.location.search).toBe('?from=2026-06-02&to=2026-06-03&tz=UTC');
+    });
+    await waitFor(() => {
+      expect(asked).toHaveLength(questions + 1);
+    });
+  });
+
+  it('says what is wrong with the dates of an address', async () => {
+    answer(event);
+    open('/people/1?from=2026-06-03&to=2026-06-01');
+    expect(await screen.findByLabelText('To')).toHaveAccessibleDescription(/This is before “From”/);
+    expect(screen.getByLabelText('From')).toHaveValue('2026-06-03');
+  });
+
+  it('is told in plain words what went wrong', async () => {
+    for (const [said, title] of [
+      [{ status: 400, body: { detail: 'person 1 has more than 50000 locations' } }, 'That is too much at once'],
+      [
+        { status: 400, body: { errors: [{ field: 'start_date', message: 'got "+10000"' }] } },
+        'This cannot be looked up',
+      ],
+      [{ status: 500, body: { detail: 'relation "x" does not exist' } }, 'Something went wrong'],
+      [{ status: 503, body: {} }, 'UdaConnect is busy'],
+    ] as const) {
+      answer((one) => (one.path.endsWith('/connections') ? said : event(one)));
+      open('/people/1');
+      const heading = await screen.findByRole('heading', { level: 2, name: title });
+      expect(heading.parentElement).not.toHaveTextContent(/\d|relation|start_date/);
+      cleanup();
+    }
+  });
+
   it('without locations is told from one who met nobody', async () => {
     answer((asked) => (asked.path.endsWith('/days') ? { body: [] } : event(asked)));
     open('/people/1');
     expect(await screen.findByRole('heading', { name: 'No locations of Ada yet' })).toBeVisible();
   });
 
-  it('who is unknown is said so in the words of the API', async () => {
-    answer(event);
-    open('/people/99');
-    expect(await screen.findByText('there is no /api/persons/99')).toBeVisible();
+  it('who is unknown is said so, and what cannot be a number of anybody is not asked for', async () => {
+    const asked = answer(event);
+    const ids = ['99', '0', 'x', '-1', '1e3', '9223372036854775807', '99999999999999999999'];
+    const views = ['/map', '/record', '/with/1'];
+    for (const path of [...ids, ...views.flatMap((view) => [`99${view}`, `9223372036854775808${view}`])]) {
+      open(`/people/${path}`);
+      expect(await screen.findByRole('heading', { level: 2, name: 'Nobody has this number' })).toBeVisible();
+      expect(document.title).toBe('Nobody has this number · UdaConnect');
+      expect(document.querySelector('main')).not.toHaveTextContent(path.split('/')[0] ?? '');
+      cleanup();
+    }
+    expect(new Set(asked.map(({ path }) => path.split('/')[3]))).toEqual(new Set(['99', '1']));
+  });
+
+  it('who has one location of today still shows the event, and today is one tap away', async () => {
+    const user = userEvent.setup();
+    const days = [...DAYS, { date: '2026-11-25', locations: 1 }];
+    const asked = answer((one) => (one.path.endsWith('/days') ? { body: days } : event(one)));
+    const router = open('/people/1');
+    expect(await screen.findByText(/Ada met 1 person/)).toBeVisible();
+    expect(screen.getByText(/Shown: 1\s?–\s?3 June 2026. Ada was also seen on other days:/)).toBeVisible();
+    await user.click(screen.getByRole('button', { name: 'Wednesday 25 November 2026' }));
+    expect(router.state.location.search).toBe('?from=2026-11-25&tz=UTC');
+    await waitFor(() => {
+      expect(asked.at(-1)?.query.get('start_date')).toBe('2026-11-25T00:00:00Z');
+    });
+    await user.click(await screen.findByRole('button', { name: /1\s?–\s?3 June 2026/ }));
+    expect(router.state.location.search).toBe('');
+    expect(screen.getByRole('button', { name: 'Wednesday 25 November 2026' })).toBeVisible();
   });
 });
 
