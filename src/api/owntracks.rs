@@ -1,5 +1,6 @@
 //! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
 
+use super::body;
 use super::extract::{self, Query, shown};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
@@ -90,8 +91,8 @@ impl OwnTracks {
     operation_id = "record_owntracks",
     tag = "locations",
     params(
-        ("u" = Option<String>, Query, description = "The user, if no header says it"),
-        ("d" = Option<String>, Query, description = "The device, if no header says it"),
+        ("u" = Option<String>, Query, description = "The user, if no header says it", example = "ada"),
+        ("d" = Option<String>, Query, description = "The device, if no header says it", example = "phone"),
     ),
     request_body(
         description = "A message of the app, with a `_type`",
@@ -112,8 +113,8 @@ impl OwnTracks {
 pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
     let query = Query::of(&request, &["u", "d"])?;
     // Whatever the type: the app says JSON, and bridges say nothing.
-    let body = extract::body(&request, payload, MAX_BODY).await?;
-    let report = match owntracks::read(&extract::parse(&body)?).map_err(Error::Invalid)? {
+    let body = body::read(&request, payload, MAX_BODY).await?;
+    let report = match owntracks::read(&extract::parse(&body, owntracks::FIELDS)?).map_err(Error::Invalid)? {
         Message::Location(report) => report,
         Message::Other => return Ok(nothing_to_tell()),
     };

@@ -53,6 +53,9 @@ pub struct ConsumeArgs {
     consume_writers: u32,
 }
 
+/// Connections of probes and of who reads metrics.
+const PROBES: usize = 64;
+
 /// What to do when retention was faster than the workers, or the topic was made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OffsetReset {
@@ -93,6 +96,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
             .configure(probes::routes(probes.clone(), &[""]))
     })
     .workers(1)
+    .max_connections(PROBES)
     .disable_signals()
     .shutdown_timeout(DRAIN_SECONDS)
     .listen(listener)?

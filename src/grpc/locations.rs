@@ -1,3 +1,5 @@
+use super::incoming::Known;
+use super::limits::held;
 use super::status::{self, page_size, range, within, within_time, wrong_token};
 use super::stream;
 use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
@@ -9,11 +11,9 @@ use crate::wire::proto::location_service_server::LocationService;
 use crate::wire::proto::record_location_response::Outcome as Answer;
 use crate::wire::proto::{
     ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
-    StreamLocationsResponse,
 };
 use chrono::{DateTime, Utc};
 use std::time::Duration;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -55,17 +55,19 @@ impl LocationService for Locations {
         Ok(Response::new(RecordLocationResponse { outcome: answer }))
     }
 
-    type StreamLocationsStream = ReceiverStream<Result<StreamLocationsResponse, Status>>;
+    type StreamLocationsStream = stream::Acknowledgements;
 
     async fn stream_locations(
         &self,
         request: Request<Streaming<StreamLocationsRequest>>,
     ) -> Result<Response<Self::StreamLocationsStream>, Status> {
         let deadline = stream::deadline(request.metadata());
+        let connection = request.extensions().get::<Known>().cloned();
         Ok(Response::new(stream::run(
             request.into_inner(),
             self.sink.on_behalf_of(origin()),
             deadline,
+            connection,
             self.shutdown.clone(),
         )))
     }
@@ -79,10 +81,12 @@ impl LocationService for Locations {
         let page =
             within_time(self.timeout, self.store.locations(person, range, after, size)).await.map_err(status::of)?;
         let token = |next: LocationPosition| format!("{}.{}", next.creation_time.timestamp_micros(), next.id);
-        Ok(Response::new(ListLocationsResponse {
+        let answer = ListLocationsResponse {
             locations: page.items.iter().map(wire::location).collect(),
             next_page_token: page.next.map(token).unwrap_or_default(),
-        }))
+        };
+        let bytes = answer.locations.len() * size_of::<wire::proto::Location>();
+        held(answer, bytes)
     }
 }
 

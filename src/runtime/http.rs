@@ -1,14 +1,20 @@
 //! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
 
+use super::budget::Share;
 use super::shutdown::after_pause;
 use super::{request, trace};
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Extensions, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use actix_web::guard::{Any, Get, Head};
+use actix_web::{Error, Route, web};
 use std::net::{TcpListener, ToSocketAddrs};
-use std::time::Instant;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long requests in flight may take after a drain has begun, seconds. Longer than any request may take.
@@ -77,6 +83,51 @@ pub async fn run_until(server: Server, shutdown: CancellationToken) -> std::io::
     let done = server.await;
     stop.abort();
     done
+}
+
+/// GET, and HEAD, whose answer's body is left out by the server.
+pub fn reading() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
+}
+
+/// How many connections each worker may have so that all may have this many together.
+pub fn per_worker(connections: u32, workers: usize) -> usize {
+    (connections as usize).div_ceil(workers)
+}
+
+/// How long a client may take nothing of what is sent to it.
+const DEAF: Duration = Duration::from_secs(60);
+
+/// For `HttpServer::on_connect`: gives a connection up whose client does not read its answer.
+pub fn leave_the_deaf(connection: &dyn std::any::Any, _: &mut Extensions) {
+    if let Some(connection) = connection.downcast_ref::<TcpStream>() {
+        // Fails for a connection that is closed already, which then shows by itself.
+        let _ = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(DEAF));
+    }
+}
+
+/// A body that gives its share of a budget back when it has been sent, or nobody wants it any more.
+pub struct Held<B> {
+    body: Pin<Box<B>>,
+    _share: Share,
+}
+
+impl<B: MessageBody> Held<B> {
+    pub fn new(body: B, share: Share) -> Self {
+        Self { body: Box::pin(body), _share: share }
+    }
+}
+
+impl<B: MessageBody> MessageBody for Held<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        self.body.as_mut().poll_next(cx)
+    }
 }
 
 /// Middleware: while draining, tells clients to take their next request elsewhere, so that no busy connection holds the

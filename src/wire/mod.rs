@@ -6,6 +6,7 @@ mod json;
 mod location;
 mod origin;
 mod recorded;
+mod shallow;
 mod time;
 
 pub use connection::{connection, encounter};
@@ -13,6 +14,7 @@ pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};
 pub use origin::Origin;
+pub use shallow::{list, object};
 pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode};
 pub use time::{from_duration, from_timestamp, to_duration, to_timestamp};
 
