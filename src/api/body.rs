@@ -53,7 +53,8 @@ pub async fn read(request: &HttpRequest, mut payload: web::Payload, most: usize)
     let until = Instant::now() + allowed;
     let slow = || Problem::slow_body(allowed);
     let mut share = BODIES.share();
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut whole = Received { announced: announced.filter(|length| *length <= most), ..Received::default() };
     let mut length = 0;
     while let Some(part) = timeout_at(until, payload.next()).await.map_err(|_| slow())? {

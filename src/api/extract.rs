@@ -39,7 +39,10 @@ impl Query {
             return Err(Error::invalid("query", format!("must have at most {MOST} parameters")));
         }
         // The value of an unknown one is nobody's.
-        pairs.iter_mut().filter(|(name, _)| !known.contains(&name.as_str())).for_each(|(_, value)| *value = String::new());
+        pairs
+            .iter_mut()
+            .filter(|(name, _)| !known.contains(&name.as_str()))
+            .for_each(|(_, value)| *value = String::new());
         let mut errors: Vec<FieldError> = pairs.iter().filter_map(|(name, _)| misspelt(name, known)).collect();
         for name in known {
             if pairs.iter().filter(|(given, _)| given == name).count() > 1 {

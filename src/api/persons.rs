@@ -25,8 +25,9 @@ const MAX_QUERY: usize = 200;
         (status = 201, description = "The person, with an id", body = PersonJson,
             headers(("Location" = String, description = "The person's path"))),
         (status = 400, description = "What was sent is not a person", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]

@@ -57,7 +57,14 @@ impl From<FieldError> for FieldProblem {
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), retry_after: None, allow: None, accept_encoding: None }
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            allow: None,
+            accept_encoding: None,
+        }
     }
 
     /// A problem with one field.
@@ -145,7 +152,8 @@ impl ResponseError for Problem {
 }
 
 /// Where a lost caller finds what there is.
-const DOCUMENTATION: &str = "/api lists the paths, / is their documentation to try out, /openapi.json the same for programs";
+const DOCUMENTATION: &str =
+    "/api lists the paths, / is their documentation to try out, /openapi.json the same for programs";
 
 /// The answer for a path that is none.
 pub async fn no_such_path(request: HttpRequest) -> Answer404 {

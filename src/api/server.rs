@@ -4,18 +4,20 @@ use super::owntracks::{self, OwnTracks, OwnTracksArgs};
 use super::{connections, docs, locations, persons, problem, receipts};
 use crate::domain::Error;
 use crate::ingest::LocationSink;
-use crate::runtime::probes::{self, Probes};
 use crate::runtime::budget::ANSWERS;
-use crate::runtime::{DRAIN_SECONDS, Held, close_when_draining, leave_the_deaf, observe, per_worker, reading, run_until};
+use crate::runtime::probes::{self, Probes};
+use crate::runtime::{
+    DRAIN_SECONDS, Held, close_when_draining, leave_the_deaf, observe, per_worker, reading, run_until,
+};
 use crate::store::Store;
 use actix_cors::Cors;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode};
 use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
 use actix_web::{
     App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
@@ -189,7 +191,11 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(path("/openapi.json", "GET, HEAD", [web::get().to(docs::openapi), web::head().to(docs::openapi)]))
         .service(path("/api", "GET, HEAD", [reading().to(docs::index)]))
         .service(path("/api/", "GET, HEAD", [reading().to(docs::index)]))
-        .service(web::resource("/{file:[^/]*}").route(reading().to(docs::swagger_ui)).default_service(web::to(problem::no_such_path)))
+        .service(
+            web::resource("/{file:[^/]*}")
+                .route(reading().to(docs::swagger_ui))
+                .default_service(web::to(problem::no_such_path)),
+        )
         .default_service(web::to(problem::no_such_path));
 }
 
@@ -296,7 +302,7 @@ async fn bound_answers(
         BodySize::Stream => PIECE,
     };
     let mut share = ANSWERS.share();
-    if size > SMALL && !share.try_grow(usize::try_from(size).unwrap_or(usize::MAX)) {
+    if size > SMALL && !share.take(usize::try_from(size).unwrap_or(usize::MAX)) {
         return Err(problem::of(Error::Overloaded).into());
     }
     Ok(response.map_body(|_, body| Held::new(body, share)))

@@ -29,7 +29,16 @@ pub(super) fn watch(body: Body, headers: &mut HeaderMap, most: usize) -> Body {
     if gzip {
         headers.remove(ENCODING);
     }
-    Body::new(Watched { body, gzip, most, head: BytesMut::new(), left: 0, length: 0, packed: None, share: BODIES.share() })
+    Body::new(Watched {
+        body,
+        gzip,
+        most,
+        head: BytesMut::new(),
+        left: 0,
+        length: 0,
+        packed: None,
+        share: BODIES.share(),
+    })
 }
 
 struct Watched {

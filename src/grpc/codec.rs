@@ -56,7 +56,9 @@ impl<U: Message + Default + 'static> Decoder for Reader<U> {
             let bytes = buffer.copy_to_bytes(buffer.remaining());
             let most = MAX_REQUEST as usize;
             let Some(items) = items(&bytes) else {
-                return Err(Status::invalid_argument("the message cannot be read: it is cut short, or no protobuf of our time"));
+                return Err(Status::invalid_argument(
+                    "the message cannot be read: it is cut short, or no protobuf of our time",
+                ));
             };
             if items > most {
                 let message = format!("must be at most {most} in one message; got {items}");
@@ -119,6 +121,10 @@ mod tests {
         }
         assert_eq!(items(&[0x0a, 5, 1]), None, "cut short");
         assert_eq!(items(&[0xff]), None);
-        assert_eq!(items(&[0x08, 1, 0x0a, 0, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 0]), Some(2), "beside fields of other kinds");
+        assert_eq!(
+            items(&[0x08, 1, 0x0a, 0, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 0]),
+            Some(2),
+            "beside fields of other kinds"
+        );
     }
 }

@@ -1,3 +1,4 @@
+use super::limits::held;
 use super::status::{self, range, within_time};
 use crate::domain::{EncounterRule, Error, FieldError, PersonId, Result};
 use crate::meetings::{self, Question};
@@ -46,11 +47,14 @@ impl ConnectionService for Connections {
             finish(errors, question.zip(min_duration).zip(limit)).map_err(status::of)?;
         let found = meetings::connections(&self.store, question, min_duration.unwrap_or_default(), None, limit);
         let page = within_time(self.timeout, found).await.map_err(status::of)?;
+        /// What one connection takes, about, with the names of the person.
+        const ONE: usize = 300;
+        let bytes = page.items.len() * ONE;
         let answers = page
             .items
             .into_iter()
             .map(|(met, person)| Ok(ListConnectionsResponse { connection: Some(connection(&met, person)) }));
-        Ok(Response::new(stream::iter(answers).boxed()))
+        held(stream::iter(answers).boxed(), bytes)
     }
 
     async fn list_encounters(
@@ -64,8 +68,9 @@ impl ConnectionService for Connections {
         let other = keep(&mut errors, PersonId::new(request.other_person_id, "other_person_id"));
         let (question, other) = finish(errors, question.zip(other)).map_err(status::of)?;
         let found = within_time(self.timeout, meetings::encounters(&self.store, question, other));
-        let encounters = found.await.map_err(status::of)?.iter().map(encounter).collect();
-        Ok(Response::new(ListEncountersResponse { encounters }))
+        let encounters: Vec<_> = found.await.map_err(status::of)?.iter().map(encounter).collect();
+        let bytes = size_of_val(&encounters[..]);
+        held(ListEncountersResponse { encounters }, bytes)
     }
 }
 

@@ -27,7 +27,11 @@ const DEAF: Duration = Duration::from_secs(60);
 /// for as long as `idle` is closed.
 ///
 /// When there are no descriptors left, that is logged once, and tried again and again with pauses.
-pub(super) fn connections(listener: TcpListener, most: usize, idle: Duration) -> impl Stream<Item = io::Result<Connection>> {
+pub(super) fn connections(
+    listener: TcpListener,
+    most: usize,
+    idle: Duration,
+) -> impl Stream<Item = io::Result<Connection>> {
     let room = Arc::new(Semaphore::new(most));
     futures_util::stream::unfold((listener, room), move |(listener, room)| async move {
         let permit = room.clone().acquire_owned().await.ok()?;
@@ -50,7 +54,8 @@ async fn accept(listener: &TcpListener) -> TcpStream {
                 return io;
             }
             // One that is gone already says nothing of the next.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
+            }
             Err(error) => {
                 let wait = pause.map_or(PAUSES[0], |before: Duration| PAUSES[1].min(2 * before));
                 if pause.is_none() {

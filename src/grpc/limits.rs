@@ -66,8 +66,12 @@ struct Held(#[allow(dead_code)] Arc<Share>);
 pub(super) fn held<T>(answer: T, bytes: usize) -> Result<tonic::Response<T>, Status> {
     let mut response = tonic::Response::new(answer);
     let mut share = ANSWERS.share();
-    if !share.try_grow(bytes) {
-        return Err(status::again(Code::ResourceExhausted, "too many answers wait for their callers; try again later", 1));
+    if !share.take(bytes) {
+        return Err(status::again(
+            Code::ResourceExhausted,
+            "too many answers wait for their callers; try again later",
+            1,
+        ));
     }
     response.extensions_mut().insert(Held(Arc::new(share)));
     Ok(response)

@@ -1,3 +1,4 @@
+use super::limits::held;
 use super::status::{self, page_size, wrong_token};
 use crate::domain::{NewPerson, PersonId};
 use crate::store::Store;
@@ -48,10 +49,13 @@ impl PersonService for Persons {
             }
         };
         let page = self.store.persons(&request.query, after, size).await.map_err(status::of)?;
-        Ok(Response::new(ListPersonsResponse {
+        let answer = ListPersonsResponse {
             persons: page.items.into_iter().map(wire::person).collect(),
             next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
-        }))
+        };
+        let names = answer.persons.iter().map(|p| p.first_name.len() + p.last_name.len() + p.company_name.len());
+        let bytes = names.sum::<usize>() + size_of_val(&answer.persons[..]);
+        held(answer, bytes)
     }
 
     async fn delete_person(

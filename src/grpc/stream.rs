@@ -137,7 +137,11 @@ async fn read(
         let mut share = BODIES.share();
         // Waiting for room would keep in memory what there is no room for.
         if !share.try_grow(lasting + size_of_val(&valid[..])) {
-            return Err(status::again(Code::ResourceExhausted, "too much at once; send again what was not acknowledged", 1));
+            return Err(status::again(
+                Code::ResourceExhausted,
+                "too much at once; send again what was not acknowledged",
+                1,
+            ));
         }
         let taken = sink.take(valid).await.map_err(status::of)?;
         share.shrink(lasting);

@@ -62,6 +62,14 @@ impl Share {
         }
     }
 
+    /// As [`Share::try_grow`], or beyond the budget where nobody else is; so that what is larger than all of it is possible, too.
+    pub fn take(&mut self, to: usize) -> bool {
+        if !self.try_grow(to) {
+            self.beyond = self.budget.beyond.try_acquire().ok();
+        }
+        self.beyond.is_some() || to <= self.held
+    }
+
     /// Gives back what is more than this many bytes.
     pub fn shrink(&mut self, to: usize) {
         if to < self.held {
@@ -95,7 +103,9 @@ mod tests {
         drop(second);
         assert!(third.grow(8 << 20).now_or_never().is_some());
         first.shrink(1 << 20);
+        assert!(!BUDGET.share().take(8 << 20));
         drop((third, small));
+        assert!(BUDGET.share().take(1 << 30), "one that is larger than all of it");
         assert!(BUDGET.share().try_grow(8 << 20), "everything comes back");
     }
 }

@@ -38,9 +38,7 @@ pub fn init(args: &LogArgs, mut more: Vec<BoxedLayer>) -> Result<(), String> {
     let ansi = args.log_format == LogFormat::Text && std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(Lines::new(args.log_format, ansi));
     let lines: BoxedLayer = match args.log_format {
-        LogFormat::Text => {
-            lines.with_ansi(ansi).with_target(false).with_filter(filter).boxed()
-        }
+        LogFormat::Text => lines.with_ansi(ansi).with_target(false).with_filter(filter).boxed(),
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(true).with_span_list(false).with_filter(filter).boxed()
         }

@@ -14,8 +14,8 @@ pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};
 pub use origin::Origin;
-pub use shallow::{list, object};
 pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode};
+pub use shallow::{list, object};
 pub use time::{from_duration, from_timestamp, to_duration, to_timestamp};
 
 /// What `proto/udaconnect/v1` compiles to.
