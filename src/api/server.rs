@@ -7,7 +7,8 @@ use crate::ingest::LocationSink;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{
-    DRAIN_SECONDS, Held, close_when_draining, leave_the_deaf, observe, per_worker, reading, run_until,
+    DRAIN_SECONDS, Held, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
+    run_until,
 };
 use crate::store::Store;
 use actix_cors::Cors;
@@ -121,6 +122,7 @@ pub async fn serve(
             .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
+            .wrap(from_fn(end_unread_bodies))
             .configure(probes::routes(probes.clone(), &["", "/api"]))
             .configure(routes)
     })

@@ -3,7 +3,9 @@
 use super::settings::AppArgs;
 use super::{files, headers};
 use crate::runtime::probes::{self, Probes};
-use crate::runtime::{DRAIN_SECONDS, close_when_draining, leave_the_deaf, observe, per_worker, reading, run_until};
+use crate::runtime::{
+    DRAIN_SECONDS, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading, run_until,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, ETAG, EntityTag, Header, IfNoneMatch, VARY};
@@ -49,6 +51,7 @@ pub async fn serve(
             .wrap(from_fn(protect))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
+            .wrap(from_fn(end_unread_bodies))
             .configure(probes::routes(probes.clone(), &[""]))
             .configure(routes)
     })

@@ -10,7 +10,7 @@ pub use status::Status;
 
 use crate::ingest::ClockArgs;
 use crate::runtime::probes::{self, Probes};
-use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, ports, run_until};
+use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, end_unread_bodies, ports, run_until};
 use crate::store::{DatabaseArgs, Store};
 use crate::stream::KafkaArgs;
 use actix_web::middleware::from_fn;
@@ -93,6 +93,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         App::new()
             .app_data(web::Data::new(token.clone()))
             .wrap(from_fn(close_when_draining))
+            .wrap(from_fn(end_unread_bodies))
             .configure(probes::routes(probes.clone(), &[""]))
     })
     .workers(1)

@@ -4,15 +4,19 @@ use super::budget::Share;
 use super::shutdown::after_pause;
 use super::{request, trace};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{Extensions, Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, Payload, Server, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
 use actix_web::guard::{Any, Get, Head};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Bytes;
 use actix_web::{Error, Route, web};
+use futures_util::Stream;
+use std::cell::RefCell;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -127,6 +131,50 @@ impl<B: MessageBody> MessageBody for Held<B> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
         self.body.as_mut().poll_next(cx)
+    }
+}
+
+/// Middleware: closes a connection whose request has been answered and whose chunked body has not ended.
+///
+/// actix reads on when nobody wants the rest of such a body, and without a limit: the connection of a client that sends no
+/// more would be open for ever. Where somebody still holds the body it closes the connection after the answer.
+pub async fn end_unread_bodies(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    /// Longer than it takes to begin an answer that is there.
+    const LONG_ENOUGH: Duration = Duration::from_secs(5);
+    if !request.headers().contains_key(TRANSFER_ENCODING) {
+        return next.call(request).await;
+    }
+    let body = Rc::new(RefCell::new(Unended { payload: request.take_payload(), ended: false }));
+    request.set_payload(Payload::Stream { payload: Box::pin(Shared(body.clone())) });
+    let answered = next.call(request).await;
+    if !body.borrow().ended {
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep(LONG_ENOUGH).await;
+            drop(body);
+        });
+    }
+    answered
+}
+
+struct Unended {
+    payload: Payload,
+    ended: bool,
+}
+
+/// A body that somebody else holds, too.
+struct Shared(Rc<RefCell<Unended>>);
+
+impl Stream for Shared {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut body = self.0.borrow_mut();
+        let polled = Pin::new(&mut body.payload).poll_next(cx);
+        body.ended |= matches!(polled, Poll::Ready(None));
+        polled
     }
 }
 

@@ -26,7 +26,8 @@ pub mod trace;
 
 #[cfg(feature = "server")]
 pub use http::{
-    DRAIN_SECONDS, Held, ListenAddr, bind, close_when_draining, leave_the_deaf, observe, per_worker, reading, run_until,
+    DRAIN_SECONDS, Held, ListenAddr, bind, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker,
+    reading, run_until,
 };
 
 /// What a role ends with when it has done what can be done and something is left that cannot; says what.

@@ -39,6 +39,21 @@ async fn a_body_that_does_not_come_is_answered_and_the_connection_closed() {
     }
 }
 
+#[tokio::test]
+async fn a_body_that_nobody_wants_does_not_keep_its_connection() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    for (request, status) in
+        [("GET /livez", 200), ("POST /nothing", 404), ("PUT /api/persons", 405), ("POST /api/locations", 415)]
+    {
+        for body in ["content-length: 100\r\n\r\nx", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"] {
+            let text = format!("{request} HTTP/1.1\r\nhost: x\r\n{body}");
+            let answer = answer(connect(&server).await, text.as_bytes()).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{text}: {answer}");
+        }
+    }
+}
+
 /// Requests that are wrong in ways in which no client library lets one be wrong.
 const WRONG: &[&str] = &[
     "GET /api/persons/%FF HTTP/1.1\r\nhost: x\r\n\r\n",
