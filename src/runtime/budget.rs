@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What all bodies and messages that are being received or worked on may take together: 24 MiB, of which the last 4 MiB are
+/// What all bodies and messages that are being received or worked on may take together: 20 MiB, of which the last 4 MiB are
 /// kept for small ones, and a little more for one at a time that must wait for the others otherwise.
-pub static BODIES: Budget = Budget::new(24 << 20, 4 << 20);
+pub static BODIES: Budget = Budget::new(20 << 20, 4 << 20);
 /// What all answers that wait for their callers to read them may take together.
-pub static ANSWERS: Budget = Budget::new(24 << 20, 4 << 20);
+pub static ANSWERS: Budget = Budget::new(20 << 20, 4 << 20);
 
 /// A share of this size or less is small, bytes.
 const SMALL: usize = 64 << 10;

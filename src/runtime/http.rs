@@ -11,7 +11,7 @@ use actix_web::http::header::{HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Bytes;
-use actix_web::{Error, Route, web};
+use actix_web::{Error, HttpMessage, Route, web};
 use futures_util::Stream;
 use std::cell::RefCell;
 use std::net::{TcpListener, ToSocketAddrs};

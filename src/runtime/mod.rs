@@ -1,6 +1,7 @@
 //! What every role needs: log lines, the end of the process, probes and metrics. Imports nothing else of ours.
 
 mod lines;
+pub mod memory;
 pub mod ports;
 pub mod settings;
 pub mod shutdown;

@@ -51,7 +51,9 @@ pub fn init(args: &LogArgs, mut more: Vec<BoxedLayer>) -> Result<(), String> {
 
 /// A panic is a log line like any other, whatever its message holds. A backtrace follows where one is asked for.
 fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("of unknown kind");
+    let payload = panic.payload();
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    let message = owned.or(payload.downcast_ref::<&str>().copied()).unwrap_or("of unknown kind");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic = message, place, "a task panicked");
     let trace = std::backtrace::Backtrace::capture();
