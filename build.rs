@@ -32,7 +32,11 @@ fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
 
     // Without a role that speaks gRPC only the messages are wanted: Kafka has no services.
     let [grpc, simulate] = ["GRPC", "SIMULATE"].map(|role| std::env::var_os(format!("CARGO_FEATURE_{role}")).is_some());
-    tonic_prost_build::configure().build_server(grpc).build_client(grpc || simulate).compile_fds(descriptors)?;
+    let mut code = tonic_prost_build::configure().build_server(grpc).build_client(grpc || simulate);
+    if grpc {
+        code = code.codec_path("crate::grpc::Codec");
+    }
+    code.compile_fds(descriptors)?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The command line: one subcommand a role, each with arguments of its own.
 
-use crate::runtime::{Incomplete, settings, shutdown, telemetry};
+use crate::runtime::{Incomplete, memory, settings, shutdown, telemetry};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -68,6 +68,7 @@ impl Cli {
     /// Runs the role. Status 0: done, or drained after a signal; 1: it failed, and standard error says why and what to do;
     /// 3: part of the work could not be done ([`Incomplete`]).
     pub fn run(self) -> ExitCode {
+        memory::give_back();
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {

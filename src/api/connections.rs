@@ -33,7 +33,7 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
     operation_id = "list_days",
     tag = "connections",
     params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
         ("tz" = Option<String>, Query, description = "The time zone that days are counted in, by its IANA name; UTC when absent", example = "America/Denver"),
     ),
     responses(
@@ -61,7 +61,7 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
     operation_id = "list_connections",
     tag = "connections",
     params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
         ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
         ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
         ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent", maximum = 1000),
@@ -133,8 +133,8 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     operation_id = "list_encounters",
     tag = "connections",
     params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1),
-        ("other_id" = i64, Path, description = "The other person's id", minimum = 1),
+        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
+        ("other_id" = i64, Path, description = "The other person's id", minimum = 1, example = 2),
         ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
         ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
         ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent", maximum = 1000),
@@ -191,7 +191,7 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
     operation_id = "list_nearby",
     tag = "connections",
     params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
         ("start_date" = String, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
         ("end_date" = String, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
         ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 5 when absent", maximum = 1000),

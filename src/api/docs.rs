@@ -2,8 +2,12 @@
 
 use super::problem::{Problem, no_such_path};
 use super::{connections, locations, owntracks, persons, receipts, server};
+use crate::runtime::headers::protect;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use utoipa::OpenApi;
 
@@ -20,6 +24,7 @@ use utoipa::OpenApi;
         (name = "connections", description = "Whom they met"),
         (name = "service", description = "How this server is"),
     ),
+    servers((url = "/", description = "This server")),
     paths(
         persons::create, persons::list, persons::get, persons::delete,
         locations::record, locations::record_batch, owntracks::record, locations::get, locations::delete, locations::of_person,
@@ -38,6 +43,36 @@ pub async fn openapi() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
 }
 
+/// What there is, for who looks at `/api`: each path with its methods, from the document.
+static INDEX: LazyLock<String> = LazyLock::new(|| {
+    let document: Value = serde_json::from_str(&DOCUMENT).expect("it was written as JSON");
+    let none = Map::new();
+    let paths = document["paths"].as_object().unwrap_or(&none);
+    let links = paths.iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().into_iter().flatten();
+        methods.map(move |(method, operation)| {
+            json!({"method": method.to_uppercase(), "href": path, "description": operation["summary"]})
+        })
+    });
+    let index = json!({
+        "name": document["info"]["title"],
+        "description": document["info"]["description"],
+        "documentation": {"href": "/", "description": "To read and to try out"},
+        "openapi": {"href": "/openapi.json", "description": "The same for programs"},
+        "links": links.collect::<Vec<_>>(),
+    });
+    format!("{index:#}")
+});
+
+/// What `/api` shows.
+pub async fn index() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(INDEX.as_str())
+}
+
+/// What Swagger UI's page may do: it asks this server only, and sets styles and pictures of its own by script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /// Swagger UI's files; everything else that is asked for and is nothing ends here, too.
 pub async fn swagger_ui(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> = LazyLock::new(|| {
@@ -49,11 +84,17 @@ pub async fn swagger_ui(request: HttpRequest, path: web::Path<String>) -> Result
             if request.headers().get(IF_NONE_MATCH).is_some_and(|given| given.as_bytes() == tag.as_bytes()) {
                 return Ok(HttpResponse::NotModified().finish());
             }
-            Ok(HttpResponse::Ok()
+            let mut response = HttpResponse::Ok()
                 .content_type(file.content_type)
                 .insert_header((CACHE_CONTROL, "no-cache"))
                 .insert_header((ETAG, tag))
-                .body(file.bytes.into_owned()))
+                .body(match file.bytes {
+                    // Sent from where it is.
+                    Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                    Cow::Owned(bytes) => bytes.into(),
+                });
+            protect(response.headers_mut(), POLICY, "geolocation=()");
+            Ok(response)
         }
         Ok(None) | Err(_) => no_such_path(request).await,
     }

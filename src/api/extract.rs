@@ -1,14 +1,12 @@
 //! From a request to its parts: path ids, the query, the body. Everything that is wrong becomes a [`Problem`].
 
+use super::body;
 use super::problem::Problem;
 use crate::domain::{Error, FieldError, PersonId, quoted};
-use crate::wire::misspelt;
-use actix_web::dev::{Decompress, Payload};
+use crate::wire::{misspelt, object};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use serde_json::Value;
 
 /// A number in the path. What is no number names the field, as elsewhere.
@@ -31,9 +29,20 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads the query; `known` are the names that may be asked for. A name that looks like a misspelt one is an error.
     pub fn of(request: &HttpRequest, known: &[&str]) -> Result<Self, Error> {
-        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
+        /// The most parameters; no question has as many.
+        const MOST: usize = 50;
+        let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
+            .take(MOST + 1)
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .collect();
+        if pairs.len() > MOST {
+            return Err(Error::invalid("query", format!("must have at most {MOST} parameters")));
+        }
+        // The value of an unknown one is nobody's.
+        pairs
+            .iter_mut()
+            .filter(|(name, _)| !known.contains(&name.as_str()))
+            .for_each(|(_, value)| *value = String::new());
         let mut errors: Vec<FieldError> = pairs.iter().filter_map(|(name, _)| misspelt(name, known)).collect();
         for name in known {
             if pairs.iter().filter(|(given, _)| given == name).count() > 1 {
@@ -99,44 +108,18 @@ pub fn kind(request: &HttpRequest, allowed: &[Kind]) -> Result<Kind, Problem> {
     })
 }
 
-/// Reads a body of at most `most` bytes, unpacked if it is packed.
-pub async fn body(request: &HttpRequest, payload: web::Payload, most: usize) -> Result<Bytes, Problem> {
-    /// What is read of a body that is too large, so that a client which sends all of it before it listens gets to read the
-    /// answer and not a broken connection.
-    const PATIENCE: usize = 256 << 20;
-    let mut stream = Decompress::<Payload>::from_headers(payload.into_inner(), request.headers());
-    let mut body = BytesMut::new();
-    let mut length = 0;
-    while let Some(part) = stream.next().await {
-        let part = part
-            .map_err(|error| Problem::field(StatusCode::BAD_REQUEST, "body", format!("could not be read: {error}")))?;
-        length += part.len();
-        if length <= most {
-            body.extend_from_slice(&part);
-        } else {
-            body = BytesMut::new();
-        }
-        if length > PATIENCE {
-            break;
-        }
-    }
-    if length > most {
-        return Err(Problem::field(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body",
-            format!("must have at most {most} bytes; send less at once"),
-        ));
-    }
-    Ok(body.freeze())
-}
-
-/// Parses a JSON body; the error tells line and column.
-pub fn parse(body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::invalid("body", format!("is not valid JSON: {error}")))
-}
-
-/// Reads and parses a JSON body.
-pub async fn json(request: &HttpRequest, payload: web::Payload, most: usize) -> Result<Value, Problem> {
+/// Reads a JSON body, which is to be an object; of it, what [`wire::object`](crate::wire::object) keeps. The error tells line and column.
+pub async fn json(request: &HttpRequest, payload: web::Payload, most: usize, known: &[&str]) -> Result<Value, Problem> {
     kind(request, &[Kind::Json])?;
-    Ok(parse(&body(request, payload, most).await?)?)
+    Ok(parse(&body::read(request, payload, most).await?, known)?)
+}
+
+/// Parses a JSON body, which is to be an object.
+pub fn parse(body: &[u8], known: &[&str]) -> Result<Value, Error> {
+    object(body, known).map_err(|error| not_json(&error))
+}
+
+/// The error for a body that is no JSON.
+pub fn not_json(error: &serde_json::Error) -> Error {
+    Error::invalid("body", format!("is not valid JSON: {error}"))
 }

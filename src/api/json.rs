@@ -63,7 +63,7 @@ pub struct LocationJson {
     #[serde(serialize_with = "time")]
     creation_time: DateTime<Utc>,
     /// 68 % horizontal radius in metres; null when the phone did not know.
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, example = 4.5)]
     accuracy_m: Option<f64>,
 }
 
@@ -104,10 +104,13 @@ pub struct NewLocation {
 #[derive(Serialize, ToSchema)]
 pub struct BatchOutcome {
     /// How many are stored now that were not before.
+    #[schema(example = 1)]
     pub stored: usize,
     /// How many were stored already or came twice in the batch.
+    #[schema(example = 0)]
     pub duplicates: usize,
     /// How many were refused; the others are stored all the same.
+    #[schema(example = 0)]
     pub refused: usize,
     /// What became of each, in the order in which they were sent.
     pub items: Vec<ItemOutcome>,
@@ -117,11 +120,12 @@ pub struct BatchOutcome {
 #[derive(Serialize, ToSchema)]
 pub struct ItemOutcome {
     /// Its place in the batch, from 0; of lines, empty ones are not counted.
+    #[schema(example = 0)]
     pub index: usize,
     pub status: ItemStatus,
     /// The location's id, unless it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, example = 7)]
     pub id: Option<i64>,
     /// What is wrong, if it was refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]

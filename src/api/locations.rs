@@ -1,3 +1,5 @@
+use super::batch;
+use super::body;
 use super::extract::{self, Kind, Query, path_id, path_person};
 use super::files;
 use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
@@ -7,14 +9,13 @@ use super::problem::{Problem, ProblemJson};
 use super::server::{Service, link};
 use super::{Answer, origin};
 use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
-use crate::ingest::{MAX_REQUEST, Outcome};
+use crate::ingest::Outcome;
 use crate::store::LocationPosition;
-use crate::wire::{Listed, read_location};
+use crate::wire::{LOCATION_FIELDS, Listed, read_location};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::Utc;
-use serde_json::Value;
 
 /// The largest body of a batch, bytes: 10,000 locations with room for spaces.
 const MAX_BATCH_BODY: usize = 8 << 20;
@@ -37,16 +38,17 @@ const MAX_PAGE: usize = 10_000;
             headers(("Location" = String, description = "Where to ask what became of it"))),
         (status = 400, description = "What was sent is not a location", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this person_id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
         (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait"))),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
 pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
-    let body = extract::json(&request, payload, MAX_BODY).await?;
-    let new = checked(body, "body", &service).map_err(Error::Invalid)?;
+    let body = extract::json(&request, payload, MAX_BODY, LOCATION_FIELDS).await?;
+    let new = read_location(body, "body", Utc::now(), service.sink.max_ahead()).map_err(Error::Invalid)?;
     let recorded = match service.sink.on_behalf_of(origin()).record(vec![new.clone()]).await? {
         Outcome::Recorded(recorded) => recorded,
         Outcome::Queued(receipts) => return Ok(super::receipts::queued(&receipts)),
@@ -80,16 +82,17 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
     request_body(
         description = "Each item as for a single location (`NewLocation`); each is checked by itself",
         content(
-            (Vec<serde_json::Value> = "application/json", example = json!([{"person_id": 1, "latitude": 35.0585, "longitude": -106.5819}])),
-            (String = "application/x-ndjson"),
+            (Vec<serde_json::Value> = "application/json", example = json!([{"person_id": 1, "latitude": 35.0585, "longitude": -106.5819, "creation_time": "2026-06-02T16:00:00Z"}])),
+            (String = "application/x-ndjson", example = "{\"person_id\": 1, \"latitude\": 35.0585, \"longitude\": -106.5819, \"creation_time\": \"2026-06-02T16:00:00Z\"}\n"),
         )
     ),
     responses(
         (status = 200, description = "What became of each", body = BatchOutcome),
         (status = 202, description = "Where locations go through Kafka: the good ones are queued for good and will be stored", body = super::receipts::QueuedBatch),
         (status = 400, description = "What was sent is not a list", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "More than 10,000 locations, or the body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is neither JSON nor lines of JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is neither JSON nor lines of JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
         (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait"))),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
@@ -97,23 +100,8 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
 )]
 pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
     let kind = extract::kind(&request, &[Kind::Json, Kind::JsonLines])?;
-    let body = extract::body(&request, payload, MAX_BATCH_BODY).await?;
-    let items = match kind {
-        Kind::Json => match extract::parse(&body)? {
-            Value::Array(items) => items.into_iter().map(Ok).collect(),
-            _ => return Err(Error::invalid("body", "must be a JSON array of locations").into()),
-        },
-        Kind::JsonLines => lines(&body),
-    };
-    if items.len() > MAX_REQUEST as usize {
-        return Err(Problem::field(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body",
-            format!("must have at most {MAX_REQUEST} locations; got {}; send several batches", items.len()),
-        ));
-    }
-    let checked: Vec<Result<NewLocation, Vec<FieldError>>> =
-        items.into_iter().map(|item| item.and_then(|value| checked(value, "item", &service))).collect();
+    let body = body::read(&request, payload, MAX_BATCH_BODY).await?;
+    let checked = batch::read(body, kind, service.sink.max_ahead()).await?;
     let good: Vec<NewLocation> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
     let recorded = match service.sink.on_behalf_of(origin()).record(good).await? {
         Outcome::Recorded(recorded) => recorded,
@@ -148,7 +136,7 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
     path = "/api/locations/{id}",
     operation_id = "get_location",
     tag = "locations",
-    params(("id" = i64, Path, description = "The location's id", minimum = 1)),
+    params(("id" = i64, Path, description = "The location's id", minimum = 1, example = 7)),
     responses(
         (status = 200, description = "The location", body = LocationJson),
         (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
@@ -167,7 +155,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
     path = "/api/locations/{id}",
     operation_id = "delete_location",
     tag = "locations",
-    params(("id" = i64, Path, description = "The location's id", minimum = 1)),
+    params(("id" = i64, Path, description = "The location's id", minimum = 1, example = 7)),
     responses(
         (status = 204, description = "Deleted"),
         (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
@@ -190,7 +178,7 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
     operation_id = "list_locations",
     tag = "locations",
     params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
         ("start_date" = Option<String>, Query, description = "From this time or the beginning of this day (UTC) on", example = "2026-06-02"),
         ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day (UTC)", example = "2026-06-02"),
         ("limit" = Option<u32>, Query, description = "The most locations in this page; 1000 when absent", minimum = 1, maximum = 10000),
@@ -236,23 +224,6 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
             files::locations(&request, response, media, (service.store.clone(), person, range), locations, whole)
         }
     }
-}
-
-fn checked(value: Value, whole: &str, service: &Service) -> Result<NewLocation, Vec<FieldError>> {
-    read_location(value, whole, Utc::now(), service.sink.max_ahead())
-}
-
-/// One value a line. A line that cannot be read is refused by itself; empty ones are skipped.
-fn lines(body: &[u8]) -> Vec<Result<Value, Vec<FieldError>>> {
-    body.split(|&byte| byte == b'\n')
-        .enumerate()
-        .filter(|(_, line)| !line.trim_ascii().is_empty())
-        .map(|(i, line)| {
-            serde_json::from_slice(line).map_err(|error| {
-                vec![FieldError::new("item", format!("line {} of the body is not valid JSON: {error}", i + 1))]
-            })
-        })
-        .collect()
 }
 
 fn stored(id: i64, new: NewLocation) -> Location {

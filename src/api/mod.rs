@@ -1,5 +1,7 @@
 //! REST: routes, JSON shapes and problem details. The only place that knows HTTP statuses.
 
+mod batch;
+mod body;
 mod connections;
 mod docs;
 mod extract;

@@ -1,5 +1,6 @@
 //! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
 
+use super::body;
 use super::extract::{self, Query};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
@@ -90,8 +91,8 @@ impl OwnTracks {
     operation_id = "record_owntracks",
     tag = "locations",
     params(
-        ("u" = Option<String>, Query, description = "The user, if no header says it"),
-        ("d" = Option<String>, Query, description = "The device, if no header says it"),
+        ("u" = Option<String>, Query, description = "The user, if no header says it", example = "ada"),
+        ("d" = Option<String>, Query, description = "The device, if no header says it", example = "phone"),
     ),
     request_body(
         description = "A message of the app, with a `_type`",
@@ -103,7 +104,9 @@ impl OwnTracks {
         (status = 200, description = "Stored, or of a kind that is left alone: an empty list, as there is nothing to tell the app", body = [Value]),
         (status = 400, description = "What was sent is not a message, or its location is wrong", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "The phone is nobody's", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
         (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
             headers(("Retry-After" = u32, description = "Seconds to wait"))),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
@@ -112,8 +115,8 @@ impl OwnTracks {
 pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
     let query = Query::of(&request, &["u", "d"])?;
     // Whatever the type: the app says JSON, and bridges say nothing.
-    let body = extract::body(&request, payload, MAX_BODY).await?;
-    let report = match owntracks::read(&extract::parse(&body)?).map_err(Error::Invalid)? {
+    let body = body::read(&request, payload, MAX_BODY).await?;
+    let report = match owntracks::read(&extract::parse(&body, owntracks::FIELDS)?).map_err(Error::Invalid)? {
         Message::Location(report) => report,
         Message::Other => return Ok(nothing_to_tell()),
     };

@@ -23,16 +23,17 @@ const MAX_PAGE: usize = 1_000;
         (status = 201, description = "The person, with an id", body = PersonJson,
             headers(("Location" = String, description = "The person's path"))),
         (status = 400, description = "What was sent is not a person", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
 pub async fn create(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
-    let body = extract::json(&request, payload, MAX_BODY).await?;
     // `id` may be there, as in an answer that is sent back; the store gives ids.
-    let mut fields =
-        Fields::of(body, "body", &["id", "first_name", "last_name", "company_name"]).map_err(Error::Invalid)?;
+    const KNOWN: &[&str] = &["id", "first_name", "last_name", "company_name"];
+    let body = extract::json(&request, payload, MAX_BODY, KNOWN).await?;
+    let mut fields = Fields::of(body, "body", KNOWN).map_err(Error::Invalid)?;
     let names = (fields.text("first_name"), fields.text("last_name"), fields.text("company_name"));
     // What can be read is checked even if the rest cannot: one answer names everything.
     let text = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
@@ -85,7 +86,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     path = "/api/persons/{id}",
     operation_id = "get_person",
     tag = "persons",
-    params(("id" = i64, Path, description = "The person's id", minimum = 1)),
+    params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 1)),
     responses(
         (status = 200, description = "The person", body = PersonJson),
         (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
@@ -104,7 +105,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
     path = "/api/persons/{id}",
     operation_id = "delete_person",
     tag = "persons",
-    params(("id" = i64, Path, description = "The person's id", minimum = 1)),
+    params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 300)),
     responses(
         (status = 204, description = "Erased"),
         (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),

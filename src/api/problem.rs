@@ -1,11 +1,12 @@
 //! What went wrong, as RFC 9457 problem details. Every error leaves the API through here.
 
 use crate::domain::{Error, FieldError, shown};
-use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
 use std::fmt;
+use std::time::Duration;
 
 /// An answer that is not the one that was asked for.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Problem {
     errors: Vec<FieldError>,
     retry_after: Option<u32>,
     allow: Option<&'static str>,
+    /// Which codings a body may have (RFC 9110, 12.5.3).
+    accept_encoding: Option<&'static str>,
 }
 
 /// RFC 9457 problem details, with the wrong fields.
@@ -54,13 +57,33 @@ impl From<FieldError> for FieldProblem {
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), retry_after: None, allow: None }
+        Self {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            allow: None,
+            accept_encoding: None,
+        }
     }
 
     /// A problem with one field.
     pub fn field(status: StatusCode, field: &str, message: impl Into<String>) -> Self {
         let error = FieldError::new(field, message);
         Self { errors: vec![error.clone()], ..Self::new(status, format!("{}: {}", error.field, error.message)) }
+    }
+
+    /// A body that is packed in a way that is not understood; `codings` are those that are.
+    pub fn wrong_coding(codings: &'static str, got: &str) -> Self {
+        let message = format!("must be {codings} or identity; {got}");
+        let problem = Self::field(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Encoding", message);
+        Self { accept_encoding: Some(codings), ..problem }
+    }
+
+    /// A body that did not come in time.
+    pub fn slow_body(allowed: Duration) -> Self {
+        let message = format!("must come within {} s; send less at once", allowed.as_secs_f32());
+        Self::field(StatusCode::REQUEST_TIMEOUT, "body", message)
     }
 
     fn retry_after(self, seconds: u32) -> Self {
@@ -111,6 +134,13 @@ impl ResponseError for Problem {
         if let Some(methods) = self.allow {
             response.insert_header((ALLOW, HeaderValue::from_static(methods)));
         }
+        if let Some(codings) = self.accept_encoding {
+            response.insert_header((ACCEPT_ENCODING, HeaderValue::from_static(codings)));
+        }
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // The rest of the body may come at any time, and is no request.
+            response.force_close();
+        }
         response.content_type("application/problem+json").body(
             serde_json::to_string(&ProblemJson {
                 r#type: "about:blank",
@@ -124,12 +154,13 @@ impl ResponseError for Problem {
     }
 }
 
+/// Where a lost caller finds what there is.
+const DOCUMENTATION: &str =
+    "/api lists the paths, / is their documentation to try out, /openapi.json the same for programs";
+
 /// The answer for a path that is none.
 pub async fn no_such_path(request: HttpRequest) -> Answer404 {
-    Err(Problem::new(
-        StatusCode::NOT_FOUND,
-        format!("there is nothing at {}; the paths are listed at /openapi.json", shown(request.path())),
-    ))
+    Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}; {DOCUMENTATION}", shown(request.path()))))
 }
 
 type Answer404 = Result<HttpResponse, Problem>;

@@ -48,8 +48,10 @@ enum FateJson {
 #[derive(Serialize, ToSchema)]
 pub struct QueuedBatch {
     /// How many are queued for good.
+    #[schema(example = 1)]
     queued: usize,
     /// How many were refused; the others are queued all the same.
+    #[schema(example = 0)]
     refused: usize,
     /// What became of each, in the order in which they were sent.
     items: Vec<QueuedItem>,
@@ -59,11 +61,12 @@ pub struct QueuedBatch {
 #[derive(Serialize, ToSchema)]
 pub struct QueuedItem {
     /// Its place in the batch, from 0; of lines, empty ones are not counted.
+    #[schema(example = 0)]
     index: usize,
     status: QueuedStatus,
     /// What to ask `/api/receipts/{receipt}` with, unless it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, example = "3-12345")]
     receipt: Option<String>,
     /// What is wrong, if it was refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -4,17 +4,21 @@ use super::owntracks::{self, OwnTracks, OwnTracksArgs};
 use super::{connections, docs, locations, persons, problem, receipts};
 use crate::domain::Error;
 use crate::ingest::LocationSink;
+use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
-use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
+use crate::runtime::{
+    DRAIN_SECONDS, Held, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
+    run_until,
+};
 use crate::store::Store;
 use actix_cors::Cors;
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
 use actix_web::{
     App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
@@ -39,6 +43,13 @@ pub struct ApiArgs {
     /// Threads that handle requests; 0 for one per processor
     #[arg(long, env, value_name = "N", default_value_t = 0)]
     http_workers: usize,
+    /// Connections that may be open; further ones wait
+    #[arg(long, env, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    http_max_connections: u32,
+    /// How long a request's body may take to come before it is answered with 408; never longer than three quarters of the
+    /// time that the whole request may take
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..DRAIN_SECONDS))]
+    body_timeout: u64,
     #[command(flatten)]
     owntracks: OwnTracksArgs,
 }
@@ -60,6 +71,8 @@ pub(super) struct Service {
     pub store: Store,
     pub sink: LocationSink,
     pub owntracks: Arc<OwnTracks>,
+    /// How long a body may take to come.
+    pub body_time: Duration,
 }
 
 /// Serves until the token is cancelled and requests in flight are answered.
@@ -72,7 +85,9 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let owntracks = Arc::new(args.owntracks.read()?);
-    let service = Service { store, sink, owntracks };
+    // Of a request whose body is late, 503 would say that it was us who took so long.
+    let body_time = Duration::from_secs(args.body_timeout).min(Duration::from_secs(args.request_timeout).mul_f32(0.75));
+    let service = Service { store, sink, owntracks, body_time };
     let (asked, measured, sink) = (service.store.clone(), service.clone(), service.sink.clone());
     let postgres = move || {
         let store = asked.clone();
@@ -101,15 +116,19 @@ pub async fn serve(
             .app_data(web::Data::new(service.clone()))
             .app_data(web::Data::new(token.clone()))
             .app_data(web::Data::new(TimeLimit(timeout)))
+            .wrap(from_fn(bound_answers))
             .wrap(Compress::default())
             .wrap(cors(&args.cors_allowed_origins))
             .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
+            .wrap(from_fn(end_unread_bodies))
             .configure(probes::routes(probes.clone(), &["", "/api"]))
             .configure(routes)
     })
     .workers(workers)
+    .max_connections(per_worker(args.http_max_connections, workers))
+    .on_connect(leave_the_deaf)
     .disable_signals()
     .shutdown_timeout(DRAIN_SECONDS)
     // Whoever closes their side waits for nothing any more: what they asked for ends.
@@ -174,7 +193,13 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(path("/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
         .service(path("/api/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
         .service(path("/openapi.json", "GET, HEAD", [web::get().to(docs::openapi), web::head().to(docs::openapi)]))
-        .route("/{file:[^/]*}", web::get().to(docs::swagger_ui))
+        .service(path("/api", "GET, HEAD", [reading().to(docs::index)]))
+        .service(path("/api/", "GET, HEAD", [reading().to(docs::index)]))
+        .service(
+            web::resource("/{file:[^/]*}")
+                .route(reading().to(docs::swagger_ui))
+                .default_service(web::to(problem::no_such_path)),
+        )
         .default_service(web::to(problem::no_such_path));
 }
 
@@ -186,6 +211,9 @@ fn path<const N: usize>(
 ) -> impl HttpServiceFactory + use<N> + 'static {
     let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
     let resource = resource.default_service(web::to(move |request: HttpRequest| async move {
+        if request.method() == Method::OPTIONS {
+            return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
+        }
         Err::<HttpResponse, _>(problem::wrong_method(request.method(), allow))
     }));
     resource.wrap(from_fn(time_limit))
@@ -265,6 +293,28 @@ fn cors(origins: &[String]) -> Cors {
     } else {
         origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
     }
+}
+
+/// Middleware: bounds what answers take that wait for their clients to read them.
+async fn bound_answers(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    /// What is not counted, bytes: every connection may have one.
+    const SMALL: u64 = 16 << 10;
+    /// What a file that is made while it is sent takes at a time, bytes.
+    const PIECE: u64 = 512 << 10;
+    let response = next.call(request).await?;
+    let size = match response.response().body().size() {
+        BodySize::None => 0,
+        BodySize::Sized(size) => size,
+        BodySize::Stream => PIECE,
+    };
+    let mut share = ANSWERS.share();
+    if size > SMALL && !share.take(usize::try_from(size).unwrap_or(usize::MAX)) {
+        return Err(problem::of(Error::Overloaded).into());
+    }
+    Ok(response.map_body(|_, body| Held::new(body, share)))
 }
 
 /// How long a request may take until its answer begins, seconds.

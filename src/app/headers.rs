@@ -1,30 +1,13 @@
 //! What the page may do and whom it may talk to: headers that go with every answer.
 
 use super::settings::{ApiUrl, AppArgs};
+use crate::runtime::headers::protect;
 use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-
-const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
-const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+use actix_web::http::header::{self, HeaderMap};
 
 /// Adds them.
 pub fn add(headers: &mut HeaderMap, args: &AppArgs, api_port: u16, request: &HttpRequest) {
-    let policy = policy(args, api_port, request);
-    // Of checked parts only; should one still be no header, the strictest policy is right.
-    let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Makers of map tiles want to know the page's origin; its path tells about persons and stays here.
-        (header::REFERRER_POLICY, "strict-origin-when-cross-origin"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (PERMISSIONS_POLICY, "geolocation=(self), camera=(), microphone=(), payment=(), usb=(), browsing-topics=()"),
-        (OPENER_POLICY, "same-origin"),
-        (RESOURCE_POLICY, "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
+    protect(headers, &policy(args, api_port, request), "geolocation=(self)");
 }
 
 fn policy(args: &AppArgs, api_port: u16, request: &HttpRequest) -> String {

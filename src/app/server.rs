@@ -3,13 +3,16 @@
 use super::settings::AppArgs;
 use super::{files, headers};
 use crate::runtime::probes::{self, Probes};
-use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
+use crate::runtime::{
+    DRAIN_SECONDS, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading, run_until,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::guard::{Any, Get, Head};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, ETAG, EntityTag, Header, IfNoneMatch, VARY};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Route, web};
+use actix_web::web::Bytes;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use std::borrow::Cow;
 use std::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +40,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
+    let connections = args.app_max_connections;
     let page = web::Data::new(Page { args, api_port });
     let probes = Probes::new(shutdown.clone());
     let token = shutdown.clone();
@@ -47,11 +51,14 @@ pub async fn serve(
             .wrap(from_fn(protect))
             .wrap(from_fn(close_when_draining))
             .wrap(from_fn(observe))
+            .wrap(from_fn(end_unread_bodies))
             .configure(probes::routes(probes.clone(), &[""]))
             .configure(routes)
     })
     // Files from memory: one thread serves tens of thousands a second.
     .workers(1)
+    .max_connections(per_worker(connections, 1))
+    .on_connect(leave_the_deaf)
     .disable_signals()
     .shutdown_timeout(DRAIN_SECONDS)
     .listen(listener)?
@@ -68,11 +75,6 @@ fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/config.json").route(reading().to(config_json)).default_service(web::to(wrong_method)))
         .service(web::resource("/{path:.*}").route(reading().to(file)).default_service(web::to(wrong_method)));
-}
-
-/// GET, and HEAD, whose answer's body is left out by the server.
-fn reading() -> Route {
-    web::route().guard(Any(Get()).or(Head()))
 }
 
 async fn wrong_method() -> HttpResponse {
@@ -114,7 +116,11 @@ async fn file(request: HttpRequest, path: web::Path<String>) -> HttpResponse {
     if let Some(coding) = found.coding {
         response.insert_header((CONTENT_ENCODING, coding.as_str()));
     }
-    response.content_type(found.content_type).body(found.bytes.into_owned())
+    response.content_type(found.content_type).body(match found.bytes {
+        // Sent from where it is.
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    })
 }
 
 /// Whether the client has this very answer already.

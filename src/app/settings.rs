@@ -20,6 +20,9 @@ pub struct AppArgs {
     /// The event's time zone, e.g. America/Denver, in which times are shown; without it the visitor's own
     #[arg(long, env, value_name = "ZONE", value_parser = time_zone)]
     pub event_time_zone: Option<String>,
+    /// Connections to the web app that may be open; further ones wait
+    #[arg(long, env, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub app_max_connections: u32,
 }
 
 /// The API's address as browsers know it.

@@ -11,7 +11,7 @@ pub use status::Status;
 
 use crate::ingest::ClockArgs;
 use crate::runtime::probes::{self, Probes};
-use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, ports, run_until};
+use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, end_unread_bodies, ports, run_until};
 use crate::store::{DatabaseArgs, Store};
 use crate::stream::KafkaArgs;
 use actix_web::middleware::from_fn;
@@ -56,6 +56,9 @@ pub struct ConsumeArgs {
     letters: letters::LetterArgs,
 }
 
+/// Connections of probes and of who reads metrics.
+const PROBES: usize = 64;
+
 /// What to do when retention was faster than the workers, or the topic was made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum OffsetReset {
@@ -96,9 +99,11 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
         App::new()
             .app_data(web::Data::new(token.clone()))
             .wrap(from_fn(close_when_draining))
+            .wrap(from_fn(end_unread_bodies))
             .configure(probes::routes(probes.clone(), &[""]))
     })
     .workers(1)
+    .max_connections(PROBES)
     .disable_signals()
     .shutdown_timeout(DRAIN_SECONDS)
     .listen(listener)?

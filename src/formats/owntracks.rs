@@ -4,6 +4,9 @@ use crate::domain::{FieldError, unix_seconds};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+/// The members that are read of a message.
+pub const FIELDS: &[&str] = &["_type", "lat", "lon", "acc", "tst", "topic"];
+
 /// A message of the app.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {

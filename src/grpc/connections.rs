@@ -1,3 +1,4 @@
+use super::limits::held;
 use super::status::{self, range, within_time};
 use crate::domain::{EncounterRule, Error, FieldError, PersonId, Result};
 use crate::meetings::{self, Met, Part, Question};
@@ -73,8 +74,9 @@ impl ConnectionService for Connections {
         let other = keep(&mut errors, PersonId::new(request.other_person_id, "other_person_id"));
         let (question, other) = finish(errors, question.zip(other)).map_err(status::of)?;
         let found = within_time(self.timeout, meetings::encounters(&self.store, question, other));
-        let encounters = found.await.map_err(status::of)?.iter().map(encounter).collect();
-        Ok(Response::new(ListEncountersResponse { encounters }))
+        let encounters: Vec<_> = found.await.map_err(status::of)?.iter().map(encounter).collect();
+        let bytes = size_of_val(&encounters[..]);
+        held(ListEncountersResponse { encounters }, bytes)
     }
 }
 

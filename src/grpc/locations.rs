@@ -1,3 +1,5 @@
+use super::incoming::Known;
+use super::limits::held;
 use super::status::{self, page_size, range, within, within_time};
 use super::stream;
 use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
@@ -8,12 +10,10 @@ use crate::wire::proto::location_service_server::LocationService;
 use crate::wire::proto::record_location_response::Outcome as Answer;
 use crate::wire::proto::{
     ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
-    StreamLocationsResponse,
 };
 use crate::wire::{self, Listed};
 use chrono::Utc;
 use std::time::Duration;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -55,17 +55,19 @@ impl LocationService for Locations {
         Ok(Response::new(RecordLocationResponse { outcome: answer }))
     }
 
-    type StreamLocationsStream = ReceiverStream<Result<StreamLocationsResponse, Status>>;
+    type StreamLocationsStream = stream::Acknowledgements;
 
     async fn stream_locations(
         &self,
         request: Request<Streaming<StreamLocationsRequest>>,
     ) -> Result<Response<Self::StreamLocationsStream>, Status> {
         let deadline = stream::deadline(request.metadata());
+        let connection = request.extensions().get::<Known>().cloned();
         Ok(Response::new(stream::run(
             request.into_inner(),
             self.sink.on_behalf_of(origin()),
             deadline,
+            connection,
             self.shutdown.clone(),
         )))
     }
@@ -80,10 +82,12 @@ impl LocationService for Locations {
             within_time(self.timeout, self.store.locations(person, range, after, size)).await.map_err(status::of)?;
         let listed = Listed::locations(person, range);
         let token = |next: LocationPosition| listed.after_location(next.creation_time, next.id);
-        Ok(Response::new(ListLocationsResponse {
+        let answer = ListLocationsResponse {
             locations: page.items.iter().map(wire::location).collect(),
             next_page_token: page.next.map(token).unwrap_or_default(),
-        }))
+        };
+        let bytes = answer.locations.len() * size_of::<wire::proto::Location>();
+        held(answer, bytes)
     }
 }
 

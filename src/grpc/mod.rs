@@ -1,6 +1,10 @@
 //! Role: gRPC. Services, and the only place that knows gRPC codes.
 
+mod body;
+mod codec;
 mod connections;
+mod incoming;
+mod limits;
 mod locations;
 mod observe;
 mod persons;
@@ -8,6 +12,7 @@ mod server;
 mod status;
 mod stream;
 
+pub use codec::Codec;
 pub use server::{GrpcArgs, serve};
 
 use crate::ingest::{IngestArgs, LocationSink};

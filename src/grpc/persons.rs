@@ -1,3 +1,4 @@
+use super::limits::held;
 use super::status::{self, page_size};
 use crate::domain::{NewPerson, PersonId, Search};
 use crate::store::Store;
@@ -47,10 +48,13 @@ impl PersonService for Persons {
             token => Some(listed.person("page_token", token).map_err(|error| status::of(error.into()))?),
         };
         let page = self.store.persons(&search, after, size).await.map_err(status::of)?;
-        Ok(Response::new(ListPersonsResponse {
+        let answer = ListPersonsResponse {
             persons: page.items.into_iter().map(wire::person).collect(),
             next_page_token: page.next.map(|id| listed.after_person(id)).unwrap_or_default(),
-        }))
+        };
+        let names = answer.persons.iter().map(|p| p.first_name.len() + p.last_name.len() + p.company_name.len());
+        let bytes = names.sum::<usize>() + size_of_val(&answer.persons[..]);
+        held(answer, bytes)
     }
 
     async fn delete_person(

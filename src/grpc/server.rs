@@ -1,6 +1,8 @@
 //! The server: services, limits, health, reflection, and how it ends.
 
 use super::connections::Connections;
+use super::incoming::connections;
+use super::limits::Limits;
 use super::locations::Locations;
 use super::observe::{self, observe};
 use super::persons::Persons;
@@ -18,7 +20,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -27,8 +28,17 @@ use tonic_health::server::HealthReporter;
 #[command(next_help_heading = "gRPC")]
 pub struct GrpcArgs {
     /// The largest message taken, in bytes
-    #[arg(long, env, value_name = "BYTES", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1_024..=64 << 20))]
+    #[arg(long, env, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(1_024..=64 << 20))]
     grpc_max_message: u32,
+    /// Connections that may be open; further ones wait
+    #[arg(long, env, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    grpc_max_connections: u32,
+    /// Calls and streams that may be open on all connections together
+    #[arg(long, env, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    grpc_max_calls: u32,
+    /// How long a connection may be open without a call
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    grpc_idle_timeout: u64,
     /// Calls and streams that one connection may have open
     #[arg(long, env, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     grpc_max_streams: u32,
@@ -44,8 +54,12 @@ pub struct GrpcArgs {
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 /// What a phone may have under way before it must wait for the server to read, bytes. This and the limit of messages bound
 /// what a connection can make the server hold.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 128 << 10;
+/// The largest question about the server itself, bytes.
+const SMALL_MESSAGE: usize = 16 << 10;
+/// The largest headers of a call, bytes.
+const HEADERS: u32 = 16 << 10;
 
 /// Serves until the token is cancelled, calls in flight are answered, and streams have been acknowledged and ended.
 pub async fn serve(
@@ -57,7 +71,9 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
-    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let idle = Duration::from_secs(args.grpc_idle_timeout);
+    let incoming = connections(listener, args.grpc_max_connections as usize, idle);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     let reporting = tokio::spawn(report_health(health, store.clone(), sink.clone(), shutdown.clone()));
@@ -73,17 +89,19 @@ pub async fn serve(
     };
     let mut routes = Routes::builder();
     routes
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
+        .add_service(health_service.max_decoding_message_size(SMALL_MESSAGE))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(SMALL_MESSAGE))
         // What most tools still ask.
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(SMALL_MESSAGE))
         .add_service(LocationServiceServer::new(locations).max_decoding_message_size(max))
         .add_service(
             ConnectionServiceServer::new(Connections { store: store.clone(), timeout }).max_decoding_message_size(max),
         )
         .add_service(PersonServiceServer::new(Persons { store: store.clone() }).max_decoding_message_size(max));
     let router = routes.routes().into_axum_router().layer(axum::middleware::from_fn(observe));
-    let router = observe::add_probes(router, probes(store, sink, shutdown.clone()));
+    let limits = Limits::new(args.grpc_max_calls as usize, max);
+    let router = observe::add_probes(router, probes(store, sink, shutdown.clone()))
+        .layer(axum::middleware::from_fn(move |asked, next| limits.clone().apply(asked, next)));
 
     tracing::info!(%address, "serving gRPC");
     let served = Server::builder()
@@ -93,7 +111,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(Some(Duration::from_secs(args.grpc_keepalive)))
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-        .tcp_keepalive(Some(Duration::from_secs(60)))
+        .http2_max_header_list_size(HEADERS)
         .add_routes(Routes::from(router))
         .serve_with_incoming_shutdown(incoming, after_pause(&shutdown));
     // A client that keeps its connection open must not keep the process.

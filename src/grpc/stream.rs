@@ -1,16 +1,18 @@
 //! A phone's stream: locations in, acknowledgements out.
 
+use super::incoming::Known;
 use super::locations::checked;
 use super::status;
 use crate::domain::{Error, FieldError, Recorded, Result};
-use crate::ingest::{LocationSink, MAX_REQUEST, Outcome, Taken};
+use crate::ingest::{LocationSink, Outcome, Taken};
+use crate::runtime::budget::{BODIES, Share};
 use crate::wire::proto::{FieldViolation, RefusedLocation, StreamLocationsRequest, StreamLocationsResponse};
 use futures_util::future::{FutureExt, OptionFuture};
+use futures_util::stream::{Map, StreamExt};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
@@ -24,10 +26,20 @@ const PARCELS: usize = 32;
 /// Acknowledgements that wait for a phone that does not read them; then its locations are not read either.
 const ACKNOWLEDGEMENTS: usize = 16;
 
-type Answers = mpsc::Sender<Result<StreamLocationsResponse, Status>>;
+/// Refused locations that one acknowledgement tells of; further ones come with the next.
+const REFUSED: usize = 50;
+/// How long a phone may leave its acknowledgements unread before its stream is ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the phone is told, with what that takes of the process's budget until it is on its way.
+type Answer = (Result<StreamLocationsResponse, Status>, Vec<Share>);
+type Answers = mpsc::Sender<Answer>;
+pub(super) type Acknowledgements = Map<ReceiverStream<Answer>, fn(Answer) -> Result<StreamLocationsResponse, Status>>;
 
 /// Some locations of the stream, in its order: taken, or refused.
 struct Parcel {
+    /// What it takes of the process's budget.
+    share: Share,
     /// The last one in it, counted from 1 on the stream.
     through: u64,
     refused: Vec<RefusedLocation>,
@@ -41,8 +53,9 @@ pub(super) fn run(
     messages: Streaming<StreamLocationsRequest>,
     sink: LocationSink,
     deadline: Option<Instant>,
+    connection: Option<Known>,
     shutdown: CancellationToken,
-) -> ReceiverStream<Result<StreamLocationsResponse, Status>> {
+) -> Acknowledgements {
     let (answers, stream) = mpsc::channel(ACKNOWLEDGEMENTS);
     let work = async move {
         metrics::gauge!("udaconnect_grpc_streams").increment(1.0);
@@ -52,12 +65,17 @@ pub(super) fn run(
             // Nobody listens any more. What was taken is on its way all the same.
             () = answers.closed() => {}
             Some(()) = deadline => {
-                let _ = answers.send(Err(Status::deadline_exceeded("the stream's deadline is over"))).await;
+                tell(Err(Status::deadline_exceeded("the stream's deadline is over")), Vec::new(), &answers).await;
             }
             // When reading ends, for whatever reason, what was taken is acknowledged first. When that fails, nothing more is read.
             ended = async { tokio::try_join!(read(messages, sink, parcels, shutdown).map(Ok), acknowledge(taken, &answers)) } => {
-                if let Some(status) = ended.map_or_else(|error| Some(status::of(error)), |(read, ())| read.err()) {
-                    let _ = answers.send(Err(status)).await;
+                let status = ended.map_or_else(|error| Some(status::of(error)), |(read, ())| read.err());
+                let told = match status {
+                    Some(status) => tell(Err(status), Vec::new(), &answers).await,
+                    None => true,
+                };
+                if let Some(connection) = connection.filter(|_| !told) {
+                    connection.close();
                 }
             }
         }
@@ -65,7 +83,7 @@ pub(super) fn run(
     };
     // Its log lines belong to the call, which is long over for those who measure it.
     tokio::spawn(work.instrument(tracing::Span::current()));
-    ReceiverStream::new(stream)
+    ReceiverStream::new(stream).map(|(answer, _)| answer)
 }
 
 /// Reads until the phone ends its side or the server is to end; waits while there is no room.
@@ -88,11 +106,11 @@ async fn read(
             message = messages.next() => message,
         };
         let Some(first) = first else { break };
-        let mut locations = bounded(first?)?.locations;
+        let mut locations = first?.locations;
         // What has arrived already goes along.
         while locations.len() < PARCEL {
             match messages.next().now_or_never() {
-                Some(Some(message)) => locations.extend(bounded(message?)?.locations),
+                Some(Some(message)) => locations.extend(message?.locations),
                 Some(None) => {
                     more = false;
                     break;
@@ -114,25 +132,35 @@ async fn read(
         if !refused.is_empty() {
             metrics::counter!("udaconnect_ingest_refused_total", "reason" => "invalid").increment(refused.len() as u64);
         }
+        drop(locations);
+        let lasting = size_of_val(&good[..]) + refused.iter().map(weight).sum::<usize>();
+        let mut share = BODIES.share();
+        // Waiting for room would keep in memory what there is no room for.
+        if !share.try_grow(lasting + size_of_val(&valid[..])) {
+            return Err(status::again(
+                Code::ResourceExhausted,
+                "too much at once; send again what was not acknowledged",
+                1,
+            ));
+        }
         let taken = sink.take(valid).await.map_err(status::of)?;
-        place.send(Parcel { through, refused, good, taken });
+        share.shrink(lasting);
+        place.send(Parcel { share, through, refused, good, taken });
     }
     Ok(())
 }
 
-fn bounded(message: StreamLocationsRequest) -> Result<StreamLocationsRequest, Status> {
-    let count = message.locations.len();
-    if count > MAX_REQUEST as usize {
-        let error = Error::invalid("locations", format!("must be at most {MAX_REQUEST} in one message; got {count}"));
-        return Err(status::of(error));
-    }
-    Ok(message)
+/// What a refusal takes, bytes.
+fn weight(refused: &RefusedLocation) -> usize {
+    let texts = refused.violations.iter().map(|v| size_of_val(v) + v.field.len() + v.description.len());
+    size_of_val(refused) + texts.sum::<usize>()
 }
 
 /// Acknowledges in order, and several parcels at once when they are safe at once.
 async fn acknowledge(mut parcels: mpsc::Receiver<Parcel>, answers: &Answers) -> Result<()> {
     while let Some(parcel) = parcels.recv().await {
         let mut answer = StreamLocationsResponse::default();
+        let mut shares = Vec::new();
         let mut waiting = VecDeque::from([settle(parcel).boxed()]);
         while let Some(mut next) = waiting.pop_front() {
             let settled = if answer.acknowledged_through == 0 {
@@ -141,31 +169,49 @@ async fn acknowledge(mut parcels: mpsc::Receiver<Parcel>, answers: &Answers) -> 
                 match (&mut next).now_or_never() {
                     Some(settled) => settled,
                     None => {
-                        send(&mut answer, answers).await;
+                        send(&mut answer, std::mem::take(&mut shares), answers).await?;
                         next.await
                     }
                 }
             };
-            let (through, refused) = settled?;
+            let (through, refused, share) = settled?;
             answer.acknowledged_through = through;
             answer.refused.extend(refused);
-            if let Ok(parcel) = parcels.try_recv() {
+            shares.push(share);
+            if answer.refused.len() < REFUSED
+                && let Ok(parcel) = parcels.try_recv()
+            {
                 waiting.push_back(settle(parcel).boxed());
             }
         }
-        send(&mut answer, answers).await;
+        send(&mut answer, shares, answers).await?;
     }
     Ok(())
 }
 
-async fn send(answer: &mut StreamLocationsResponse, answers: &Answers) {
-    // A closed channel ends the whole stream elsewhere.
-    let _ = answers.send(Ok(std::mem::take(answer))).await;
+/// Sends an acknowledgement, in several pieces when it tells of many that were refused.
+async fn send(answer: &mut StreamLocationsResponse, shares: Vec<Share>, answers: &Answers) -> Result<()> {
+    let StreamLocationsResponse { acknowledged_through, mut refused } = std::mem::take(answer);
+    while refused.len() > REFUSED {
+        let rest = refused.split_off(REFUSED);
+        let acknowledged_through = refused.last().map_or(0, |last| last.position);
+        if !tell(Ok(StreamLocationsResponse { acknowledged_through, refused }), Vec::new(), answers).await {
+            return Err(Error::Overloaded);
+        }
+        refused = rest;
+    }
+    let last = StreamLocationsResponse { acknowledged_through, refused };
+    if tell(Ok(last), shares, answers).await { Ok(()) } else { Err(Error::Overloaded) }
 }
 
-/// Waits until a parcel is safe; returns up to where it goes and what was refused of it.
-async fn settle(parcel: Parcel) -> Result<(u64, Vec<RefusedLocation>)> {
-    let Parcel { through, mut refused, good, taken } = parcel;
+/// False when the phone does not listen for too long, or no more.
+async fn tell(answer: Result<StreamLocationsResponse, Status>, shares: Vec<Share>, answers: &Answers) -> bool {
+    answers.send_timeout((answer, shares), PATIENCE).await.is_ok()
+}
+
+/// Waits until a parcel is safe; returns up to where it goes, what was refused of it, and its share of the budget.
+async fn settle(parcel: Parcel) -> Result<(u64, Vec<RefusedLocation>, Share)> {
+    let Parcel { share, through, mut refused, good, taken } = parcel;
     match taken.outcome().await? {
         Outcome::Queued(_) => {}
         Outcome::Recorded(recorded) => {
@@ -181,7 +227,7 @@ async fn settle(parcel: Parcel) -> Result<(u64, Vec<RefusedLocation>)> {
             refused.sort_unstable_by_key(|refused| refused.position);
         }
     }
-    Ok((through, refused))
+    Ok((through, refused, share))
 }
 
 fn refusal(position: u64, errors: Vec<FieldError>) -> RefusedLocation {

@@ -1,15 +1,24 @@
 //! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
 
+use super::budget::Share;
 use super::shutdown::after_pause;
 use super::{request, trace};
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
-use actix_web::error::InternalError;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Extensions, Payload, Server, ServiceRequest, ServiceResponse};
+use actix_web::error::{InternalError, PayloadError};
+use actix_web::guard::{Any, Get, Head};
+use actix_web::http::header::{HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use actix_web::{Error, HttpMessage, Route, web};
+use futures_util::Stream;
+use std::cell::RefCell;
 use std::net::{TcpListener, ToSocketAddrs};
-use std::time::Instant;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long requests in flight may take after a drain has begun, seconds. Longer than any request may take.
@@ -78,6 +87,95 @@ pub async fn run_until(server: Server, shutdown: CancellationToken) -> std::io::
     let done = server.await;
     stop.abort();
     done
+}
+
+/// GET, and HEAD, whose answer's body is left out by the server.
+pub fn reading() -> Route {
+    web::route().guard(Any(Get()).or(Head()))
+}
+
+/// How many connections each worker may have so that all may have this many together.
+pub fn per_worker(connections: u32, workers: usize) -> usize {
+    (connections as usize).div_ceil(workers)
+}
+
+/// How long a client may take nothing of what is sent to it.
+const DEAF: Duration = Duration::from_secs(60);
+
+/// For `HttpServer::on_connect`: gives a connection up whose client does not read its answer.
+pub fn leave_the_deaf(connection: &dyn std::any::Any, _: &mut Extensions) {
+    if let Some(connection) = connection.downcast_ref::<TcpStream>() {
+        // Fails for a connection that is closed already, which then shows by itself.
+        let _ = socket2::SockRef::from(connection).set_tcp_user_timeout(Some(DEAF));
+    }
+}
+
+/// A body that gives its share of a budget back when it has been sent, or nobody wants it any more.
+pub struct Held<B> {
+    body: Pin<Box<B>>,
+    _share: Share,
+}
+
+impl<B: MessageBody> Held<B> {
+    pub fn new(body: B, share: Share) -> Self {
+        Self { body: Box::pin(body), _share: share }
+    }
+}
+
+impl<B: MessageBody> MessageBody for Held<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        self.body.as_mut().poll_next(cx)
+    }
+}
+
+/// Middleware: closes a connection whose request has been answered and whose chunked body has not ended.
+///
+/// actix reads on when nobody wants the rest of such a body, and without a limit: the connection of a client that sends no
+/// more would be open for ever. Where somebody still holds the body it closes the connection after the answer.
+pub async fn end_unread_bodies(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    /// Longer than it takes to begin an answer that is there.
+    const LONG_ENOUGH: Duration = Duration::from_secs(5);
+    if !request.headers().contains_key(TRANSFER_ENCODING) {
+        return next.call(request).await;
+    }
+    let body = Rc::new(RefCell::new(Unended { payload: request.take_payload(), ended: false }));
+    request.set_payload(Payload::Stream { payload: Box::pin(Shared(body.clone())) });
+    let answered = next.call(request).await;
+    if !body.borrow().ended {
+        actix_web::rt::spawn(async move {
+            tokio::time::sleep(LONG_ENOUGH).await;
+            drop(body);
+        });
+    }
+    answered
+}
+
+struct Unended {
+    payload: Payload,
+    ended: bool,
+}
+
+/// A body that somebody else holds, too.
+struct Shared(Rc<RefCell<Unended>>);
+
+impl Stream for Shared {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut body = self.0.borrow_mut();
+        let polled = Pin::new(&mut body.payload).poll_next(cx);
+        body.ended |= matches!(polled, Poll::Ready(None));
+        polled
+    }
 }
 
 /// Middleware: while draining, tells clients to take their next request elsewhere, so that no busy connection holds the

@@ -1,10 +1,16 @@
 //! What every role needs: log lines, the end of the process, probes and metrics. Imports nothing else of ours.
 
+mod lines;
+pub mod memory;
 pub mod ports;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 
+#[cfg(feature = "server")]
+pub mod budget;
+#[cfg(feature = "server")]
+pub mod headers;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
@@ -20,7 +26,10 @@ pub mod trace;
 pub mod trace;
 
 #[cfg(feature = "server")]
-pub use http::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, observe, run_until};
+pub use http::{
+    DRAIN_SECONDS, Held, ListenAddr, bind, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker,
+    reading, run_until,
+};
 
 /// What a role ends with when it has done what can be done and something is left that cannot; says what.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `/livez`, `/readyz` and `/metrics`: the same for every role that speaks HTTP.
 
-use super::metrics;
+use super::{metrics, reading};
 use actix_web::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use actix_web::{HttpResponse, web};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
@@ -99,9 +99,9 @@ pub fn routes(probes: Probes, prefixes: &'static [&'static str]) -> impl FnOnce(
         config.app_data(web::Data::new(probes));
         for prefix in prefixes {
             config
-                .route(&format!("{prefix}/livez"), web::get().to(livez))
-                .route(&format!("{prefix}/readyz"), web::get().to(readyz))
-                .route(&format!("{prefix}/metrics"), web::get().to(render));
+                .route(&format!("{prefix}/livez"), reading().to(livez))
+                .route(&format!("{prefix}/readyz"), reading().to(readyz))
+                .route(&format!("{prefix}/metrics"), reading().to(render));
         }
     }
 }

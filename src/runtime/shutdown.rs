@@ -1,7 +1,7 @@
 //! The end of the process, asked for by SIGINT or SIGTERM.
 
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 pub use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,12 @@ pub async fn after_pause(shutdown: &CancellationToken) {
     tokio::time::sleep(PAUSE.get().copied().unwrap_or_default()).await;
 }
 
-/// A token that is cancelled by the first SIGINT or SIGTERM: time to drain. A second signal ends the process at once, with
-/// the status a shell gives to a program killed by it.
+/// Signals within this time of the first one are one and the same wish: `timeout` and terminals send theirs to a whole group of
+/// processes, of which a parent may pass it on.
+const SAME: Duration = Duration::from_secs(1);
+
+/// A token that is cancelled by the first SIGINT or SIGTERM: time to drain. A second signal, a second or more later, ends the
+/// process at once, with the status a shell gives to a program killed by it.
 ///
 /// Must be called in a tokio runtime, and early: a signal that comes before kills the process.
 pub fn on_signal(args: &ShutdownArgs) -> std::io::Result<CancellationToken> {
@@ -35,17 +39,21 @@ pub fn on_signal(args: &ShutdownArgs) -> std::io::Result<CancellationToken> {
     let token = CancellationToken::new();
     let asked = token.clone();
     tokio::spawn(async move {
+        let mut first = None;
         loop {
             let (name, status) = tokio::select! {
                 _ = interrupt.recv() => ("SIGINT", 130),
                 _ = terminate.recv() => ("SIGTERM", 143),
             };
-            if asked.is_cancelled() {
+            if first.get_or_insert_with(Instant::now).elapsed() < SAME {
+                if !asked.is_cancelled() {
+                    tracing::info!(signal = name, "draining; a second signal ends at once");
+                    asked.cancel();
+                }
+            } else {
                 tracing::warn!(signal = name, "second signal, ending at once");
                 std::process::exit(status);
             }
-            tracing::info!(signal = name, "draining; a second signal ends at once");
-            asked.cancel();
         }
     });
     Ok(token)

@@ -12,13 +12,16 @@ pub struct Fields {
     errors: Vec<FieldError>,
 }
 
+/// How many misspelt names an error tells of.
+const MISSPELT: usize = 5;
+
 impl Fields {
     /// `known` are all the names that may be read. A value that is no object is one error, of the field `whole`.
     pub fn of(value: Value, whole: &str, known: &[&str]) -> Result<Self, Vec<FieldError>> {
         let Value::Object(object) = value else {
             return Err(vec![FieldError::new(whole, format!("must be a JSON object; got {}", kind(&value)))]);
         };
-        let errors = object.keys().filter_map(|name| misspelt(name, known)).collect();
+        let errors = object.keys().filter_map(|name| misspelt(name, known)).take(MISSPELT).collect();
         Ok(Self { object, errors })
     }
 
@@ -105,7 +108,9 @@ impl Fields {
 pub fn misspelt(name: &str, known: &[&str]) -> Option<FieldError> {
     /// Letters to change; more would find likeness where there is none.
     const NEAR: usize = 2;
-    if known.contains(&name) {
+    /// Bytes beyond which a name is none of ours, however it is spelt: comparing costs the product of both lengths.
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST || known.contains(&name) {
         return None;
     }
     let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");

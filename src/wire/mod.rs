@@ -7,6 +7,7 @@ mod json;
 mod location;
 mod origin;
 mod recorded;
+mod shallow;
 mod time;
 
 pub use connection::{connection, encounter};
@@ -16,6 +17,7 @@ pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};
 pub use origin::Origin;
 pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode, person_named};
+pub use shallow::{list, object};
 pub use time::{from_duration, from_timestamp, to_duration, to_timestamp};
 
 /// What `proto/udaconnect/v1` compiles to.

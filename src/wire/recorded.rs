@@ -1,6 +1,6 @@
 //! The value of a Kafka record ↔ a location.
 
-use super::{location, proto, read_location, to_timestamp};
+use super::{LOCATION_FIELDS, location, object, proto, read_location, to_timestamp};
 use crate::domain::{Error, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
@@ -141,7 +141,7 @@ fn from_protobuf(value: &[u8], clock: Clock) -> Result<NewLocation> {
 }
 
 fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
-    let mut value: Value = serde_json::from_slice(value)
+    let mut value = object(value, LOCATION_FIELDS)
         .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
     if let Value::Object(object) = &mut value
         && object.get("creation_time").is_none_or(Value::is_null)

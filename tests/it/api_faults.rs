@@ -201,8 +201,40 @@ async fn a_second_signal_ends_at_once() {
     waiting_for_a_lock(&database, 1).await;
     server.program.signal(libc::SIGINT);
     server.program.logged("draining; a second signal ends at once", "signal").await;
+    // Those of the same second are the first one once more.
+    let pid = server.program.pid();
+    let code = tokio::select! {
+        ended = server.program.ended() => ended.code(),
+        () = async {
+            loop {
+                // Safe: the process has not been waited for yet.
+                unsafe { libc::kill(pid, libc::SIGINT) };
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        } => unreachable!("it goes on for ever"),
+    };
+    assert_eq!(code, Some(130));
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_twice_at_once_drains_all_the_same() {
+    let database = Database::new().await;
+    let mut server = Server::start(&database).await;
+    let person = server.person().await;
+    let lock = hold(&database, person).await;
+    let (http, url) = (server.http.clone(), server.url("/api/locations"));
+    let in_flight = tokio::spawn(async move {
+        let location = json!({"person_id": person, "latitude": 35, "longitude": -106.5});
+        http.post(url).json(&location).send().await.map(|answer| answer.status().as_u16())
+    });
+    waiting_for_a_lock(&database, 1).await;
+    server.program.signal(libc::SIGTERM);
+    server.program.signal(libc::SIGTERM);
     server.program.signal(libc::SIGINT);
-    assert_eq!(server.program.ended().await.code(), Some(130));
+    server.program.logged("draining; a second signal ends at once", "signal").await;
+    lock.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(tokio::time::timeout(DEADLINE, in_flight).await.unwrap().unwrap().unwrap(), 201);
+    assert_eq!(server.program.ended().await.code(), Some(0));
 }
 
 #[tokio::test]

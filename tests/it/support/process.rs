@@ -81,8 +81,19 @@ impl Program {
         self.child.kill().await.unwrap();
     }
 
+    pub fn pid(&self) -> i32 {
+        self.child.id().expect("it runs") as i32
+    }
+
+    /// What it has in memory that is in no file, now, bytes.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
+        line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() << 10
+    }
+
     pub fn signal(&self, signal: i32) {
-        let pid = self.child.id().expect("it runs") as i32;
+        let pid = self.pid();
         // Safe: the process is our child and has not been waited for.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
