@@ -15,7 +15,7 @@ pub use proxy::{Balancer, Proxy};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up on it: long, since machines are shared.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Asks again and again until there is an answer; panics, naming what was waited for, when the deadline has passed.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
