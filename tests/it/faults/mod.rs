@@ -21,6 +21,8 @@ use walk::{Tally, walk};
 struct Settings {
     /// UDACONNECT_FAULT_LOCATIONS: locations sent.
     locations: i64,
+    /// UDACONNECT_FAULT_RATE: locations sent a second, at most.
+    rate: u64,
     /// UDACONNECT_FAULT_ROUNDS: how often everything fails.
     rounds: u64,
     /// UDACONNECT_FAULT_MINUTES: how long faults follow each other.
@@ -40,6 +42,7 @@ impl Settings {
         let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as u64;
         Self {
             locations: setting("UDACONNECT_FAULT_LOCATIONS", 20_000) as i64,
+            rate: setting("UDACONNECT_FAULT_RATE", 10_000),
             rounds: setting("UDACONNECT_FAULT_ROUNDS", 1),
             time: Duration::from_secs(60 * setting("UDACONNECT_FAULT_MINUTES", 0)),
             outage: Duration::from_secs(setting("UDACONNECT_FAULT_OUTAGE", 3)),
@@ -118,7 +121,7 @@ impl Run {
         let bootstrap = script("kafka.sh", &["bootstrap", &kafka]).await;
         let migrated = crate::support::run(&["migrate"], &[("DATABASE_URL", &url)]).await;
         assert!(migrated.status.success(), "{migrated:?}");
-        let tally = Arc::new(Tally::new(settings.seed, i64::MAX));
+        let tally = Arc::new(Tally::new(settings.seed, i64::MAX, settings.rate));
         let mut run = Self {
             settings,
             postgres,

@@ -69,7 +69,7 @@ const TAMPERED: [(&str, &str, &str); 12] = [
 async fn every_way_of_tampering_with_rows_is_noticed() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
-    let tally = Arc::new(Tally::new(7, 1_000));
+    let tally = Arc::new(Tally::new(7, 1_000, u64::MAX));
     let mut phones = Vec::new();
     for _ in 0..2 {
         phones.push(tokio::spawn(walk(server.grpc.clone(), server.person().await, tally.clone())));

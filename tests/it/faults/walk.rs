@@ -5,7 +5,7 @@ use crate::support::Phone;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use udaconnect::wire::proto::NewLocation;
 
 /// Locations handed out at once.
@@ -20,8 +20,10 @@ pub struct Tally {
     pub ledger: Ledger,
     /// Locations handed out so far; each number is one location.
     pub next: AtomicI64,
-    /// Locations that are handed out at the most.
+    /// Locations that are handed out at the most, in all and a second.
     pub limit: i64,
+    pub rate: u64,
+    begin: Instant,
     pub acknowledged: AtomicU64,
     pub refused: AtomicU64,
     /// Streams that ended with an error, from a phone's view.
@@ -31,11 +33,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn new(seed: u64, limit: i64) -> Self {
+    pub fn new(seed: u64, limit: i64, rate: u64) -> Self {
         Self {
             ledger: Ledger::new(seed),
             next: AtomicI64::new(0),
             limit,
+            rate,
+            begin: Instant::now(),
             acknowledged: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -45,7 +49,9 @@ impl Tally {
 
     /// Numbers for a phone; none when there are enough.
     fn hand_out(&self) -> impl Iterator<Item = i64> + use<> {
-        let open = !self.enough.load(Ordering::SeqCst) && self.next.load(Ordering::SeqCst) < self.limit;
+        let by_now = 1.0 + self.begin.elapsed().as_secs_f64() * self.rate as f64;
+        let limit = self.limit.min(by_now as i64);
+        let open = !self.enough.load(Ordering::SeqCst) && self.next.load(Ordering::SeqCst) < limit;
         let first = if open { self.next.fetch_add(PART, Ordering::SeqCst) } else { 0 };
         first..if open { first + PART } else { 0 }
     }
@@ -157,7 +163,7 @@ pub async fn walk(url: String, person: i64, tally: Arc<Tally>) {
 #[test]
 fn a_phone_ends_whenever_it_is_enough() {
     // The phone has settled everything before it is enough, between two answers, and after.
-    let tally = Tally::new(1, 100);
+    let tally = Tally::new(1, 100, u64::MAX);
     let mut outbox = Outbox::default();
     assert_eq!(outbox.step(&tally), Step::Send((0..50).collect()));
     assert_eq!(outbox.step(&tally), Step::Send((50..100).collect()));
@@ -169,7 +175,7 @@ fn a_phone_ends_whenever_it_is_enough() {
     tally.enough.store(true, Ordering::SeqCst);
     assert_eq!(outbox.step(&tally), Step::Done);
 
-    let tally = Tally::new(1, i64::MAX);
+    let tally = Tally::new(1, i64::MAX, u64::MAX);
     let mut outbox = Outbox::default();
     assert_eq!(outbox.step(&tally), Step::Send((0..50).collect()));
     tally.enough.store(true, Ordering::SeqCst);
