@@ -16,7 +16,7 @@ from conftest import CASES, ROOT, render
 PROGRAM = os.environ.get("UDACONNECT") or str(ROOT / "target" / "debug" / "udaconnect")
 MOUNT = "/etc/udaconnect/"
 CERTIFICATE = ROOT / "tests" / "data" / "authority.pem"
-DEADLINE = 60  # seconds
+DEADLINE = 120  # seconds
 
 
 def ours():
@@ -96,7 +96,7 @@ def status(port, path):
     """The status of GET, or None while nobody answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        return opener.open(f"http://127.0.0.1:{port}{path}", timeout=10).status
+        return opener.open(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE).status
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:

@@ -17,6 +17,8 @@ mod kafka_apache;
 mod kafka_mock;
 mod locations;
 mod meetings;
+#[cfg(target_os = "linux")]
+mod memory;
 mod owntracks;
 mod persons;
 mod rollout;

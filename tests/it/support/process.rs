@@ -72,6 +72,16 @@ impl Program {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// Its process; `None` when it has been waited for.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Ends it at once, as a crash would.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
