@@ -69,5 +69,8 @@ export default defineConfig({
     setupFiles: 'src/test/setup.ts',
     include: ['src/**/*.test.{ts,tsx}'],
     env: { TZ: 'UTC' },
+    // Machines are shared.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import CHART, ROOT
+from conftest import CHART, DEADLINE, ROOT
 
 RULES = CHART / "files" / "rules.yaml"
 PROMTOOL = os.environ.get("PROMTOOL")

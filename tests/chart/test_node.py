@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT
+from conftest import DEADLINE, ROOT
 from test_manifests import VERSIONS
 
 RUBY = shutil.which("ruby")

@@ -13,6 +13,7 @@ mod encrypted;
 mod faults;
 mod grpc;
 mod grpc_stream;
+mod hygiene;
 mod kafka_apache;
 mod kafka_mock;
 mod locations;

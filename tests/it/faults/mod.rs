@@ -91,7 +91,7 @@ async fn grows(what: &str, ask: impl AsyncFn() -> i64) -> Result<(), String> {
         if waited.elapsed() > DEADLINE {
             return Err(what.to_owned());
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // polls
     }
     Ok(())
 }
@@ -227,8 +227,7 @@ impl Run {
                 let begin = Instant::now();
                 self.served().await;
                 self.kill_worker(worker).await;
-                // The outage itself, and nothing that is waited for.
-                tokio::time::sleep(self.settings.outage.saturating_sub(begin.elapsed())).await;
+                tokio::time::sleep(self.settings.outage.saturating_sub(begin.elapsed())).await; // lasts
                 self.served().await;
                 let noticed = self.tally.errors.load(Ordering::SeqCst) - errors;
                 assert_eq!(noticed, 0, "no phone notices that PostgreSQL is away");

@@ -125,7 +125,7 @@ pub async fn walk(url: String, person: i64, tally: Arc<Tally>) {
     let mut outbox = Outbox::default();
     while !outbox.is_done(&tally) {
         let Ok(mut phone) = Phone::connect(&url).await else {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(LOOK).await; // polls
             continue;
         };
         outbox.begin();
@@ -154,7 +154,7 @@ pub async fn walk(url: String, person: i64, tally: Arc<Tally>) {
                         break;
                     }
                 },
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(LOOK) => {} // polls
             }
         }
     }

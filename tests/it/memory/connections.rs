@@ -3,10 +3,14 @@
 use super::{enforce, people, within_the_limit};
 use crate::support::{Database, Program, Server, TOPIC, Worker, kafka_variables};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use rdkafka::mocking::MockCluster;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+
+/// Nobody is let in for so long: there are as many as the server takes.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// Connections to each address, as far as this process may have them.
 fn many() -> usize {
@@ -22,28 +26,33 @@ fn many() -> usize {
     (allowed as usize / 10).min(5_000)
 }
 
-/// Opens them and keeps them; a server may refuse some.
+/// Opens them and keeps them; a server may refuse some, or not answer.
 async fn silent(address: &str, count: usize, first: &[u8]) -> Vec<TcpStream> {
+    let opening = (0..count).map(|_| async {
+        // What the server does not take stays in the system's queues.
+        let mut connection = TcpStream::connect(address).await.ok()?;
+        connection.write_all(first).await.ok()?;
+        Some(connection)
+    });
+    let mut opening = futures_util::stream::iter(opening).buffer_unordered(200);
     let mut open = Vec::new();
-    for _ in 0..count {
-        let connecting = tokio::time::timeout(Duration::from_secs(5), TcpStream::connect(address));
-        let Ok(Ok(mut connection)) = connecting.await else { continue };
-        let _ = connection.write_all(first).await;
-        open.push(connection);
+    while let Ok(Some(opened)) = tokio::time::timeout(REFUSED, opening.next()).await {
+        open.extend(opened);
     }
     open
 }
 
 /// So much is said on each, and then nothing more.
-async fn on_all_ports(what: &str, first: &[u8]) {
+async fn on_all_ports(what: &str, each: usize, first: &[u8]) {
     let database = Database::new().await;
     let server = Server::start(&database).await;
     enforce(server.program.pid().unwrap());
-    let page = server.program.logged("serving the web app", "address").await;
+    let messages = ["serving the web app", "the web app is not in this program; the page says how to build it"];
+    let page = server.program.logged_one_of(messages, "address").await;
     let addresses = [&server.api["http://".len()..], &server.grpc["http://".len()..], &page];
     let mut open = Vec::new();
     for address in addresses {
-        open.push(silent(address, many(), first).await);
+        open.push(silent(address, each, first).await);
     }
     let count: usize = open.iter().map(Vec::len).sum();
     within_the_limit(&format!("{count} connections, {what}"), &server.program);
@@ -57,7 +66,7 @@ async fn on_all_ports(what: &str, first: &[u8]) {
 
 #[tokio::test]
 async fn silent_connections() {
-    on_all_ports("silent", b"").await;
+    on_all_ports("silent", many(), b"").await;
 }
 
 #[tokio::test]
@@ -66,7 +75,7 @@ async fn connections_that_begin_a_request() {
         "POST /api/locations/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8000000\r\nX: {}",
         "x".repeat(8_000)
     );
-    on_all_ports("headers without end", large.as_bytes()).await;
+    on_all_ports("headers without end", many() / 5, large.as_bytes()).await;
 }
 
 #[tokio::test]
@@ -75,12 +84,12 @@ async fn connections_that_begin_a_body() {
         "POST /api/locations/batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 8000000\r\n\r\n[{}",
         " ".repeat(30_000)
     );
-    on_all_ports("bodies without end", large.as_bytes()).await;
+    on_all_ports("bodies without end", many() / 5, large.as_bytes()).await;
 }
 
 #[tokio::test]
 async fn connections_that_say_the_preface_of_http_2() {
-    on_all_ports("h2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    on_all_ports("h2", many() / 5, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
 }
 
 #[tokio::test]
@@ -94,6 +103,38 @@ async fn silent_connections_to_a_worker() {
     within_the_limit(&format!("{} connections to a worker", open.len()), &worker.program);
 }
 
+/// What keeps a stream open.
+type Open = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
+
+/// A connection of so many streams, as far as the server takes them.
+async fn open_streams(address: &str, path: &str, streams: usize, message: &Bytes) -> Vec<Open> {
+    let Ok(stream) = TcpStream::connect(address).await else { return Vec::new() };
+    let Ok((mut client, connection)) = h2::client::Builder::new().handshake::<_, Bytes>(stream).await else {
+        return Vec::new();
+    };
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let mut open = Vec::new();
+    while open.len() < streams {
+        let Ok(Ok(ready)) = tokio::time::timeout(REFUSED / 10, client.ready()).await else { break };
+        client = ready;
+        let request = http::Request::post(format!("http://a{path}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        let Ok((answer, mut body)) = client.send_request(request, false) else { break };
+        // Not packed, and as long as a message may be. What the windows do not take stays here; the stream stays open.
+        let mut head = vec![0];
+        head.extend((message.len() as u32).to_be_bytes());
+        let _ = body.send_data(head.into(), false);
+        let _ = body.send_data(message.slice(1..), false);
+        open.push((answer, body));
+    }
+    open
+}
+
 /// So many connections of so many streams, each of which claims a message of this size and sends as much of it as is taken.
 async fn promise(what: &str, path: &'static str, connections: usize, streams: usize, size: usize) {
     let database = Database::new().await;
@@ -102,35 +143,11 @@ async fn promise(what: &str, path: &'static str, connections: usize, streams: us
     let address = server.logged("serving gRPC", "address").await;
     enforce(server.pid().unwrap());
     let message = Bytes::from(vec![0; size]);
+    let opening = (0..connections).map(|_| open_streams(&address, path, streams, &message));
+    let mut opening = futures_util::stream::iter(opening).buffer_unordered(20);
     let mut open = Vec::new();
-    for _ in 0..connections {
-        let connecting = async {
-            let stream = TcpStream::connect(&address).await.ok()?;
-            h2::client::Builder::new().handshake::<_, Bytes>(stream).await.ok()
-        };
-        let Ok(Some((client, connection))) = tokio::time::timeout(Duration::from_secs(5), connecting).await else {
-            continue;
-        };
-        let driving = tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        for _ in 0..streams {
-            let ready = tokio::time::timeout(Duration::from_secs(2), client.clone().ready()).await;
-            let Ok(Ok(mut client)) = ready else { break };
-            let request = http::Request::post(format!("http://a{path}"))
-                .header("content-type", "application/grpc")
-                .header("te", "trailers")
-                .body(())
-                .unwrap();
-            let Ok((answer, mut body)) = client.send_request(request, false) else { break };
-            // Not packed, and as long as a message may be. What the windows do not take stays here; the stream stays open.
-            let mut head = vec![0];
-            head.extend((size as u32).to_be_bytes());
-            let _ = body.send_data(head.into(), false);
-            let _ = body.send_data(message.slice(1..), false);
-            open.push((answer, body));
-        }
-        drop(driving);
+    while let Ok(Some(opened)) = tokio::time::timeout(REFUSED, opening.next()).await {
+        open.extend(opened);
     }
     // What was sent arrives when the server has answered something that was asked later.
     let http = reqwest::Client::builder().no_proxy().build().unwrap();

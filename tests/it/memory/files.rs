@@ -13,7 +13,7 @@ async fn import(name: &str, content: &[u8]) {
     let what = format!("import {name}");
     let arguments = ["import", file.to_str().unwrap(), "--person", "1"];
     let status = run_within_the_limit(&what, &arguments, &database).await;
-    assert_eq!(status, Some(1), "{what}: nothing good is in it");
+    assert!(matches!(status, Some(1 | 3)), "{what}: nothing good is in it: {status:?}");
 }
 
 const CSV: &str = "latitude,longitude,time\n";
@@ -62,7 +62,7 @@ async fn a_track_of_bad_points() {
 #[tokio::test]
 async fn everything_that_is_stored_goes_out() {
     let database = Database::new().await;
-    people(&database, 50_000).await;
+    people(&database, 1_000).await;
     store(&database, 1, 300_000, 1.0).await;
     for format in ["csv", "geojson", "gpx"] {
         let what = format!("export {format}");

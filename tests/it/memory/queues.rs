@@ -1,7 +1,7 @@
 //! What lies in Kafka, and what was set aside of it: little that becomes much when it is unpacked.
 
-use super::{MIB, enforce, packed, people, run_within_the_limit, within_the_limit};
-use crate::support::{Database, TOPIC, Worker, eventually, kafka_variables};
+use super::{MIB, enforce, last_lines, packed, people, run_within_the_limit, within_the_limit};
+use crate::support::{DEADLINE, Database, TOPIC, Worker, eventually, kafka_variables};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
@@ -31,13 +31,18 @@ impl Queue {
         let worker = Worker::start(&variables).await;
         enforce(worker.program.pid().unwrap());
         let mut worker = worker;
-        eventually(&format!("{what}: the good record"), || {
-            let stored = self.database.number("SELECT count(*) FROM location");
-            let ended = worker.program.has_ended();
-            async move { (ended || stored.await == 1).then_some(()) }
-        })
-        .await;
+        // With what the worker has to say, when it does not get there.
+        let waiting = tokio::time::timeout(DEADLINE * 3 / 4, async {
+            eventually("the good record", || {
+                let stored = self.database.number("SELECT count(*) FROM location");
+                let ended = worker.program.has_ended();
+                async move { (ended || stored.await == 1).then_some(()) }
+            })
+            .await;
+        });
+        let came = waiting.await.is_ok();
         within_the_limit(what, &worker.program);
+        assert!(came, "{what}: the worker goes on to the good record\n{}", last_lines(&worker.program.log()));
         let letters = self.database.number("SELECT count(*) FROM dead_letter").await;
         assert!(letters > 0, "{what}: what cannot be stored is set aside");
     }
