@@ -14,8 +14,7 @@ const CALLERS: usize = 10;
 
 async fn start() -> (Database, Server) {
     let database = Database::new().await;
-    // What takes too long here is the machine's doing.
-    let server = Server::with(&[("DATABASE_URL", &database.url()), ("REQUEST_TIMEOUT", "300")]).await;
+    let server = Server::start(&database).await;
     enforce(server.program.pid().unwrap());
     (database, server)
 }
