@@ -33,6 +33,27 @@ for role in $ROLES; do
   run cargo clippy --locked --no-default-features --features "$role" -- -D warnings
 done
 
+# Licences, sources and crates that must not be among the dependencies: deny.toml. cargo-deny is no part of Rust; it is built once.
+deny() {
+  local bin=$ROOT/.dev/tools/bin
+  export PATH=$PATH:$bin
+  if ! have cargo-deny; then
+    say "cargo install cargo-deny (once, some minutes)"
+    cargo install --quiet --locked --root "$ROOT/.dev/tools" cargo-deny || {
+      warn "SKIPPED: cargo deny (it is not installed and cannot be)"
+      return 0
+    }
+  fi
+  run cargo deny --log-level error check licenses bans sources
+  # What became known of a dependency since is worth knowing, and no fault of what is to be checked here.
+  if cargo deny --log-level off fetch db >/dev/null 2>&1; then
+    cargo deny --log-level error check advisories || warn "there are advisories about dependencies (see above)"
+  else
+    warn "SKIPPED: advisories (their database cannot be had)"
+  fi
+}
+deny
+
 if [ -f web/package.json ]; then
   if have npm; then run scripts/web.sh lint; else warn "SKIPPED: web (no npm)"; fi
 fi

@@ -139,7 +139,7 @@ fn location(letter: &DeadLetter) -> Result<crate::domain::NewLocation, String> {
         return Err(letter.reason.clone());
     }
     let time = letter.record_time.unwrap_or(letter.time);
-    wire::decode(letter.value.as_deref(), letter.content_type.as_deref(), time, Utc::now(), TimeDelta::minutes(5))
+    wire::decode(letter.value.as_deref(), letter.content_type.as_deref(), Some(time), Utc::now(), TimeDelta::minutes(5))
         .map_err(|error| error.to_string())
 }
 

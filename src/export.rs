@@ -1,8 +1,8 @@
 //! The role that writes what is stored into files.
 
-use crate::domain::{EncounterRule, Error, Person, PersonId, TimeRange, parse_duration};
+use crate::domain::{EncounterRule, Error, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::formats::{LocationWriter, Media, MeetingWriter};
-use crate::meetings::{self, Question};
+use crate::meetings::{self, Met, Part, Question};
 use crate::store::{DatabaseArgs, Store};
 use anyhow::Context;
 use chrono::TimeDelta;
@@ -10,9 +10,14 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+/// Encounters that are asked for at a time.
+const MOST_ENCOUNTERS: usize = 50_000;
+
 /// Write locations, or a person's encounters, as GPX, GeoJSON or CSV
 ///
-/// Locations of one person, of several or of all, in a range or all there are, oldest first; `import` takes what this writes.
+/// Locations of one person, of several or of all, in a range or all there are, oldest first; `import` takes what this writes,
+/// into another database with --person-by key or name: names and other systems' keys are in the file beside the ids, which are
+/// those of this database. In CSV a text that a spreadsheet would take for a formula has a ' in front; `import` takes it away.
 /// An encounter is written where and when the two were closest, with its beginning, its end and with whom it was.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -83,19 +88,22 @@ async fn encounters(
     media: Media,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<u64> {
-    let meetings = meetings::meet(store, question).await?;
     let mut writer = MeetingWriter::encounters(media);
     writer.begin(out)?;
     let mut count = 0;
-    for connection in meetings.connections(TimeDelta::zero()) {
-        let person = match store.person(connection.person).await {
-            // Deleted since: as if they had not met.
-            Err(Error::NotFound { .. }) => continue,
-            person => person?,
-        };
-        for encounter in meetings.encounters(person.id) {
-            writer.encounter(out, &encounter, &person)?;
-            count += 1;
+    let mut part =
+        Part { min_duration: TimeDelta::zero(), after: None, limit: PERSONS, encounters: Some(MOST_ENCOUNTERS) };
+    loop {
+        let page = meetings::connections(store, question, part).await?;
+        for Met { person, encounters, .. } in page.items {
+            for encounter in encounters.unwrap_or_default() {
+                writer.encounter(out, &encounter, &person)?;
+                count += 1;
+            }
+        }
+        part.after = page.next;
+        if part.after.is_none() {
+            break;
         }
     }
     writer.end(out)?;
@@ -151,7 +159,7 @@ async fn locations(
     if ids.is_empty() {
         let mut after = None;
         loop {
-            let page = store.persons("", after, PERSONS).await?;
+            let page = store.persons(&Search::default(), after, PERSONS).await?;
             for person in &page.items {
                 count += of_person(store, person, range, &mut writer, out).await?;
             }
@@ -186,7 +194,8 @@ async fn of_person(
         };
         // A track without points would be one more name in the list of whoever opens the file.
         if count == 0 && !page.items.is_empty() {
-            writer.person(out, person)?;
+            let key = store.described(&[person.id.get()]).await?.remove(&person.id.get()).and_then(|(_, key)| key);
+            writer.person(out, person, key.as_deref())?;
         }
         for location in &page.items {
             writer.location(out, location)?;

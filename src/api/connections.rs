@@ -1,15 +1,16 @@
-use super::extract::{Query, path_person, shown};
+use super::Answer;
+use super::extract::{Query, path_person};
 use super::files::{self, internal};
 use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
 use super::negotiate::{Form, form};
 use super::problem::ProblemJson;
 use super::server::{Service, link, tagged, tagged_body};
-use super::{Answer, cursor};
 use crate::domain::{
-    ContactRule, EncounterRule, Error, FieldError, Location, Person, PersonId, TimeRange, parse_duration,
+    ContactRule, EncounterRule, Error, FieldError, Location, Person, TimeRange, parse_duration, quoted,
 };
 use crate::formats::MeetingWriter;
-use crate::meetings::{self, ConnectionPosition, Nearby, Question};
+use crate::meetings::{self, ConnectionPosition, Met, Nearby, Part, Question};
+use crate::wire::Listed;
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -25,23 +26,28 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
 
 /// The days on which a person has locations
 ///
-/// Days are UTC, oldest first: what a page offers to choose from.
+/// Days of the time zone `tz`, oldest first: what a page offers to choose from.
 #[utoipa::path(
     get,
     path = "/api/persons/{id}/days",
     operation_id = "list_days",
     tag = "connections",
-    params(("id" = i64, Path, description = "The person's id", minimum = 1)),
+    params(
+        ("id" = i64, Path, description = "The person's id", minimum = 1),
+        ("tz" = Option<String>, Query, description = "The time zone that days are counted in, by its IANA name; UTC when absent", example = "America/Denver"),
+    ),
     responses(
         (status = 200, description = "Days, oldest first", body = [DayJson]),
         (status = 304, description = "As in the answer that If-None-Match names"),
-        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "The id is no id, or the time zone none", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
 pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    let days = service.store.days(path_person(&request, "id")?).await?;
+    let person = path_person(&request, "id")?;
+    let zone = zone(&Query::of(&request, &["tz"])?)?;
+    let days = service.store.days(person, zone.name()).await?;
     Ok(tagged(&request, HttpResponse::Ok(), days.into_iter().map(DayJson::from)))
 }
 
@@ -64,6 +70,7 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
         ("min_duration" = Option<String>, Query, description = "Only persons met for so long in all"),
         ("limit" = Option<u32>, Query, description = "The most persons in this page; 100 when absent", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
+        ("include" = Option<String>, Query, description = "`encounters`: each connection lists its encounters in `met` (in JSON only). A page then ends earlier than at its limit where it would hold more than 10,000 of them"),
     ),
     responses(
         (status = 200, description = "Connections: longest total duration first, then by person",
@@ -81,19 +88,22 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
     )
 )]
 pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    let names = ["start_date", "end_date", "distance", "within", "gap", "min_duration", "limit", "cursor"];
+    let names = ["start_date", "end_date", "distance", "within", "gap", "min_duration", "limit", "cursor", "include"];
     let query = Query::of(&request, &names)?;
     let question = question(&request, &query)?;
     let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let form = form(&request)?;
-    let list = cursor::Question::new("connections", &[&format!("{question:?} {min_duration:?}")]);
-    let after = match query.get("cursor") {
-        Some(text) => Some(position(cursor::read(list, text)?)?),
-        None => None,
-    };
-    let page = meetings::connections(&service.store, question, min_duration, after, limit).await?;
-    let next = page.next.map(|next| cursor::write(list, &[micros(next.total_duration), next.person.get()]));
+    let with_encounters = include(&query, form)?;
+    let (contact, gap) = (question.rule.contact(), question.rule.gap());
+    let times = [contact.within().unwrap_or_default(), gap, min_duration];
+    let listed = Listed::connections(question.person, question.range, contact.distance_m(), times);
+    let after = query.get("cursor").map(|text| listed.connection("cursor", text)).transpose().map_err(Error::from)?;
+    let after = after.map(|(total_duration, person)| ConnectionPosition { total_duration, person });
+    let encounters = with_encounters.then_some(meetings::MAX_LISTED_ENCOUNTERS);
+    let part = Part { min_duration, after, limit, encounters };
+    let page = meetings::connections(&service.store, question, part).await?;
+    let next = page.next.map(|next| listed.after_connection(next.total_duration, next.person));
     let mut response = HttpResponse::Ok();
     link(&request, &mut response, next);
     match form {
@@ -105,7 +115,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
             files::begin(&mut response, media, &format!("connections-{}", question.person));
             let (mut bytes, mut writer) = (Vec::new(), MeetingWriter::connections(media));
             writer.begin(&mut bytes).map_err(internal)?;
-            for (connection, person) in &page.items {
+            for Met { connection, person, .. } in &page.items {
                 writer.connection(&mut bytes, connection, person).map_err(internal)?;
             }
             writer.end(&mut bytes).map_err(internal)?;
@@ -341,7 +351,7 @@ impl<'a> Parameters<'a> {
         let text = self.query.get(name)?;
         let wrong = |_| {
             let most = ContactRule::MAX_DISTANCE_M;
-            let message = format!("must be a number of metres, more than 0 and at most {most}; got {:?}", shown(text));
+            let message = format!("must be a number of metres, more than 0 and at most {most}; got {}", quoted(text));
             Error::invalid(name, message)
         };
         self.check(text.trim().parse().map_err(wrong))
@@ -364,10 +374,26 @@ impl<'a> Parameters<'a> {
     }
 }
 
-fn position([micros, person]: [i64; 2]) -> Result<ConnectionPosition, Error> {
-    Ok(ConnectionPosition { total_duration: TimeDelta::microseconds(micros), person: PersonId::new(person, "cursor")? })
+/// Whether connections are to come with their encounters.
+fn include(query: &Query, form: Form) -> Result<bool, Error> {
+    match (query.get("include"), form) {
+        (None, _) => Ok(false),
+        (Some("encounters"), Form::Json) => Ok(true),
+        (Some("encounters"), Form::File(media)) => {
+            let message =
+                format!("is for application/json only; {} has a line for each connection", media.content_type());
+            Err(Error::invalid("include", message))
+        }
+        (Some(other), _) => Err(Error::invalid("include", format!("must be encounters; got {:?}", shown(other)))),
+    }
 }
 
-fn micros(time: TimeDelta) -> i64 {
-    time.num_microseconds().unwrap_or(i64::MAX)
+/// The time zone to count days in; UTC when none is given.
+fn zone(query: &Query) -> Result<chrono_tz::Tz, Error> {
+    let Some(text) = query.get("tz") else { return Ok(chrono_tz::UTC) };
+    text.parse().map_err(|_| {
+        let message = format!("must be a time zone's name such as America/Denver or UTC; got {:?}", shown(text));
+        Error::invalid("tz", message)
+    })
 }
+

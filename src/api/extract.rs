@@ -1,7 +1,7 @@
 //! From a request to its parts: path ids, the query, the body. Everything that is wrong becomes a [`Problem`].
 
 use super::problem::Problem;
-use crate::domain::{Error, FieldError, PersonId};
+use crate::domain::{Error, FieldError, PersonId, quoted};
 use crate::wire::misspelt;
 use actix_web::dev::{Decompress, Payload};
 use actix_web::http::StatusCode;
@@ -16,7 +16,7 @@ pub fn path_id(request: &HttpRequest, name: &str) -> Result<i64, Error> {
     let text = request.match_info().get(name).unwrap_or_default();
     match text.parse() {
         Ok(id) if id >= 1 => Ok(id),
-        _ => Err(Error::invalid(name, format!("must be a whole number from 1 to {}; got {:?}", i64::MAX, shown(text)))),
+        _ => Err(Error::invalid(name, format!("must be a whole number from 1 to {}; got {}", i64::MAX, quoted(text)))),
     }
 }
 
@@ -58,16 +58,9 @@ impl Query {
         let Some((_, text)) = self.0.iter().find(|(given, _)| given == "limit") else { return Ok(default) };
         match text.parse() {
             Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
-            _ => {
-                Err(Error::invalid("limit", format!("must be a whole number from 1 to {most}; got {:?}", shown(text))))
-            }
+            _ => Err(Error::invalid("limit", format!("must be a whole number from 1 to {most}; got {}", quoted(text)))),
         }
     }
-}
-
-/// A text as error messages quote it: not endlessly.
-pub fn shown(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 /// What a body claims to be.
@@ -101,7 +94,7 @@ pub fn kind(request: &HttpRequest, allowed: &[Kind]) -> Result<Kind, Problem> {
         Problem::field(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "Content-Type",
-            format!("must be {}; got {:?}", names.join(" or "), shown(given)),
+            format!("must be {}; got {}", names.join(" or "), quoted(given)),
         )
     })
 }

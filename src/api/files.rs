@@ -73,7 +73,8 @@ impl Listing {
         let page = match std::mem::replace(&mut self.state, State::Ended) {
             State::Begin(page) => {
                 self.writer.begin(&mut bytes).map_err(internal)?;
-                self.writer.person(&mut bytes, &self.person).map_err(internal)?;
+                // Keys are other systems' numbers: the operator's, not for everybody who may ask here.
+                self.writer.person(&mut bytes, &self.person, None).map_err(internal)?;
                 page
             }
             State::After(position) => {

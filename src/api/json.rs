@@ -1,7 +1,8 @@
 //! The shapes of requests and answers.
 
 use super::problem::FieldProblem;
-use crate::domain::{Closest, Connection, Encounter, Location, Person};
+use crate::domain::{Closest, Encounter, Location, Person};
+use crate::meetings::Met;
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -142,7 +143,7 @@ pub enum ItemStatus {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Day)]
 pub struct DayJson {
-    /// UTC.
+    /// In the time zone that was asked for.
     #[schema(example = "2026-06-01")]
     date: NaiveDate,
     /// How many.
@@ -206,10 +207,14 @@ pub struct ConnectionJson {
     #[schema(example = 0.73, minimum = 0)]
     closest_m: f64,
     closest: ClosestJson,
+    /// The encounters, oldest first; only with `include=encounters`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    met: Option<Vec<EncounterJson>>,
 }
 
-impl From<(Connection, Person)> for ConnectionJson {
-    fn from((connection, person): (Connection, Person)) -> Self {
+impl From<Met> for ConnectionJson {
+    fn from(Met { connection, person, encounters }: Met) -> Self {
         Self {
             person: person.into(),
             encounters: connection.encounters,
@@ -218,6 +223,7 @@ impl From<(Connection, Person)> for ConnectionJson {
             last_met: connection.last_met,
             closest_m: connection.closest.distance_m,
             closest: connection.closest.into(),
+            met: encounters.map(|met| met.into_iter().map(EncounterJson::from).collect()),
         }
     }
 }

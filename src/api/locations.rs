@@ -5,15 +5,15 @@ use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
 use super::server::{Service, link};
-use super::{Answer, cursor, origin};
+use super::{Answer, origin};
 use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
 use crate::ingest::{MAX_REQUEST, Outcome};
 use crate::store::LocationPosition;
-use crate::wire::read_location;
+use crate::wire::{Listed, read_location};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use serde_json::Value;
 
 /// The largest body of a batch, bytes: 10,000 locations with room for spaces.
@@ -213,20 +213,13 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
     let query = Query::of(&request, &["start_date", "end_date", "limit", "cursor"])?;
     let range = TimeRange::parse(query.get("start_date"), query.get("end_date"))?;
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
-    let [from, to] = [range.from(), range.to()].map(|time| time.timestamp_micros().to_string());
-    let question = cursor::Question::new("locations", &[&person.to_string(), &from, &to]);
-    let after = match query.get("cursor") {
-        Some(text) => {
-            let [micros, id] = cursor::read(question, text)?;
-            let creation_time = DateTime::<Utc>::from_timestamp_micros(micros)
-                .ok_or_else(|| Error::invalid("cursor", "is not a cursor of this list"))?;
-            Some(LocationPosition { creation_time, id })
-        }
-        None => None,
-    };
+    let listed = Listed::locations(person, range);
+    let after =
+        query.get("cursor").map(|text| listed.location("cursor", range, text)).transpose().map_err(Error::from)?;
+    let after = after.map(|(creation_time, id)| LocationPosition { creation_time, id });
     let form = form(&request)?;
     let locations = service.store.locations(person, range, after, limit).await?;
-    let next = locations.next.map(|next| cursor::write(question, &[next.creation_time.timestamp_micros(), next.id]));
+    let next = locations.next.map(|next| listed.after_location(next.creation_time, next.id));
     let mut response = HttpResponse::Ok();
     match form {
         Form::Json => {

@@ -1,7 +1,6 @@
 //! REST: routes, JSON shapes and problem details. The only place that knows HTTP statuses.
 
 mod connections;
-mod cursor;
 mod docs;
 mod extract;
 mod files;

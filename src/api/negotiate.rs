@@ -41,7 +41,7 @@ pub fn form(request: &HttpRequest) -> Result<Form, Problem> {
         Problem::field(
             StatusCode::NOT_ACCEPTABLE,
             "Accept",
-            format!("must allow one of {}; got {:?}", names.join(", "), super::extract::shown(&given)),
+            format!("must allow one of {}; got {}", names.join(", "), crate::domain::quoted(&given)),
         )
     })
 }

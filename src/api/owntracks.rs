@@ -1,11 +1,11 @@
 //! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
 
-use super::extract::{self, Query, shown};
+use super::extract::{self, Query};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
 use super::server::Service;
 use super::{Answer, origin};
-use crate::domain::{Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded};
+use crate::domain::{Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded, quoted, text};
 use crate::formats::owntracks::{self, Message, Report};
 use crate::ingest::Outcome;
 use actix_web::http::StatusCode;
@@ -68,12 +68,12 @@ impl OwnTracks {
             (!user.is_empty() && !device.is_empty()).then(|| ((user.to_owned(), device.to_owned()), id))
         };
         let (phone, id) = parsed()
-            .with_context(|| format!("must be USER/DEVICE=PERSON_ID, e.g. ada/phone=1; got {:?}", shown(text)))?;
+            .with_context(|| format!("must be USER/DEVICE=PERSON_ID, e.g. ada/phone=1; got {}", quoted(text)))?;
         let before = self.persons.insert(phone, id);
         ensure!(
             before.is_none_or(|before| before == id),
-            "says of one phone that it is two persons': {:?}",
-            shown(text)
+            "says of one phone that it is two persons': {}",
+            quoted(text)
         );
         Ok(())
     }
@@ -168,14 +168,11 @@ fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<(Strin
                 name,
                 format!("must be given: as a header, as the parameter {parameter}, or by the message's topic"),
             )),
-            Some(text) if text.chars().count() > 90 || text.chars().any(|c| c.is_control() || c == '/') => {
-                let message = format!(
-                    "must have at most 90 characters, none of them / or a control character; got {:?}",
-                    shown(text)
-                );
-                errors.push(FieldError::new(name, message));
+            Some(text) if text.contains('/') => {
+                errors.push(FieldError::new(name, format!("must not contain /; got {}", quoted(text))));
             }
-            Some(_) => {}
+            // What becomes a person's names, should they be created.
+            Some(text) => errors.extend(text::name(name, text, 90).err()),
         }
     }
     match (user, device) {

@@ -1,18 +1,16 @@
+use super::Answer;
 use super::extract::{self, Query, path_person};
 use super::json::{NewPerson as NewPersonJson, PersonJson};
 use super::problem::ProblemJson;
 use super::server::{Service, page};
-use super::{Answer, cursor};
-use crate::domain::{Error, FieldError, NewPerson, PersonId};
-use crate::wire::Fields;
+use crate::domain::{Error, NewPerson, Search};
+use crate::wire::{Fields, Listed};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 /// The largest body of a single person or location, bytes.
 pub const MAX_BODY: usize = 64 << 10;
 const MAX_PAGE: usize = 1_000;
-/// The longest text to search for, characters; a person has 600 at the most.
-const MAX_QUERY: usize = 200;
 
 /// Add a person
 #[utoipa::path(
@@ -58,7 +56,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, service: web::D
     operation_id = "list_persons",
     tag = "persons",
     params(
-        ("q" = Option<String>, Query, description = "Words that must each occur in a name or the company, in any case", max_length = 200),
+        ("q" = Option<String>, Query, description = "At most 20 words that must each occur in a name or the company; case, accents, apostrophes and hyphens do not matter", max_length = 200),
         ("limit" = Option<u32>, Query, description = "The most persons in this page; 1000 when absent", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
     ),
@@ -73,21 +71,11 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let query = Query::of(&request, &["q", "limit", "cursor"])?;
     let limit = query.limit(MAX_PAGE, MAX_PAGE)?;
     let words = query.get("q").unwrap_or_default();
-    let chars = words.chars().count();
-    if chars > MAX_QUERY || words.contains('\0') {
-        let message = format!("must have at most {MAX_QUERY} characters, none of them NUL; got {chars} characters");
-        return Err(Error::from(FieldError::new("q", message)).into());
-    }
-    let question = cursor::Question::new("persons", &[words]);
-    let after = match query.get("cursor") {
-        Some(text) => {
-            let [id] = cursor::read(question, text)?;
-            Some(PersonId::new(id, "cursor").map_err(Error::from)?)
-        }
-        None => None,
-    };
-    let persons = service.store.persons(words, after, limit).await?;
-    let next = persons.next.map(|id| cursor::write(question, &[id.get()]));
+    let search = Search::new("q", words).map_err(Error::from)?;
+    let listed = Listed::persons(words);
+    let after = query.get("cursor").map(|text| listed.person("cursor", text)).transpose().map_err(Error::from)?;
+    let persons = service.store.persons(&search, after, limit).await?;
+    let next = persons.next.map(|id| listed.after_person(id));
     Ok(page(&request, persons.items.into_iter().map(PersonJson::from), next))
 }
 

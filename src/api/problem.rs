@@ -1,6 +1,6 @@
 //! What went wrong, as RFC 9457 problem details. Every error leaves the API through here.
 
-use crate::domain::{Error, FieldError};
+use crate::domain::{Error, FieldError, shown};
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
@@ -76,7 +76,10 @@ pub fn of(error: Error) -> Problem {
         Error::NotFound { .. } => Problem::field(StatusCode::NOT_FOUND, "id", text),
         Error::TooBroad(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
         Error::Overloaded => Problem::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(1),
-        Error::TimedOut(detail) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5),
+        Error::TimedOut(detail) => {
+            tracing::warn!(error = detail, "a request was not done in time");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+        }
         Error::Unavailable { dependency, detail } => {
             tracing::warn!(dependency, error = detail, "a request failed because a dependency is not available");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{dependency} is not available; try again later"))
@@ -125,7 +128,7 @@ impl ResponseError for Problem {
 pub async fn no_such_path(request: HttpRequest) -> Answer404 {
     Err(Problem::new(
         StatusCode::NOT_FOUND,
-        format!("there is nothing at {}; the paths are listed at /openapi.json", request.path()),
+        format!("there is nothing at {}; the paths are listed at /openapi.json", shown(request.path())),
     ))
 }
 
@@ -141,6 +144,7 @@ pub fn wrong_method(method: &Method, allow: &'static str) -> Problem {
 
 /// A request that was not finished in time.
 pub fn too_slow(seconds: u64) -> Problem {
+    tracing::warn!(seconds, "a request was not done in time");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         format!("the request was not done within {seconds} s; ask for less at once, or try again later"),

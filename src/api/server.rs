@@ -8,8 +8,8 @@ use crate::runtime::probes::{self, Probes};
 use crate::runtime::{DRAIN_SECONDS, close_when_draining, observe, run_until};
 use crate::store::Store;
 use actix_cors::Cors;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
@@ -100,7 +100,7 @@ pub async fn serve(
         App::new()
             .app_data(web::Data::new(service.clone()))
             .app_data(web::Data::new(token.clone()))
-            .wrap(from_fn(move |request, next| time_limit(timeout, request, next)))
+            .app_data(web::Data::new(TimeLimit(timeout)))
             .wrap(Compress::default())
             .wrap(cors(&args.cors_allowed_origins))
             .wrap(DefaultHeaders::new().add((X_CONTENT_TYPE_OPTIONS, "nosniff")))
@@ -112,6 +112,8 @@ pub async fn serve(
     .workers(workers)
     .disable_signals()
     .shutdown_timeout(DRAIN_SECONDS)
+    // Whoever closes their side waits for nothing any more: what they asked for ends.
+    .h1_allow_half_closed(false)
     .listen(listener)?
     .run();
     tracing::info!(%address, "serving the API");
@@ -176,12 +178,17 @@ fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(problem::no_such_path));
 }
 
-/// A path, the methods it takes, and what it says to others.
-fn path<const N: usize>(pattern: &str, allow: &'static str, routes: [Route; N]) -> Resource {
+/// A path, the methods it takes, what it says to others, and how long it may take.
+fn path<const N: usize>(
+    pattern: &str,
+    allow: &'static str,
+    routes: [Route; N],
+) -> impl HttpServiceFactory + use<N> + 'static {
     let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
-    resource.default_service(web::to(move |request: HttpRequest| async move {
+    let resource = resource.default_service(web::to(move |request: HttpRequest| async move {
         Err::<HttpResponse, _>(problem::wrong_method(request.method(), allow))
-    }))
+    }));
+    resource.wrap(from_fn(time_limit))
 }
 
 /// Whether the API is up, as the proof of concept answered it
@@ -260,13 +267,19 @@ fn cors(origins: &[String]) -> Cors {
     }
 }
 
+/// How long a request may take until its answer begins, seconds.
+struct TimeLimit(u64);
+
+/// Around a path and not around everything: here the request has its place and may be kept for the answer, which then goes the
+/// way of all others, is counted, and gets its id.
 async fn time_limit(
-    seconds: u64,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let seconds = request.app_data::<web::Data<TimeLimit>>().map_or(DRAIN_SECONDS, |limit| limit.0);
+    let asked = request.request().clone();
     match tokio::time::timeout(Duration::from_secs(seconds), next.call(request)).await {
-        Ok(done) => done,
-        Err(_) => Err(problem::too_slow(seconds).into()),
+        Ok(done) => done.map(ServiceResponse::map_into_boxed_body),
+        Err(_) => Ok(ServiceResponse::new(asked, problem::too_slow(seconds).error_response())),
     }
 }

@@ -4,9 +4,9 @@ use super::OffsetReset;
 use super::pump::Worker;
 use crate::domain::Error;
 use crate::store::Read;
-use crate::stream::{Backoff, Fetched, Reader, RecordAndOffset};
+use crate::stream::{Backoff, Entry, Fetched, Held, Memory, Reader, Record, RecordSet};
 use crate::wire;
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,10 @@ const POLL: Duration = Duration::from_millis(500);
 /// The most and the least that is asked for at once, compressed bytes. Brokers send a whole batch even when it is larger.
 const FETCH_MOST: i32 = 1 << 20;
 const FETCH_LEAST: i32 = 16 << 10;
+/// What a record takes beside its key and value, about.
+const RECORD: usize = 256;
+/// The largest record, which may be the last of a chunk.
+const LARGEST: usize = 1 << 20;
 
 /// How many bytes to ask for. What counts is how many records they turn out to be, since those take the memory: well-packed
 /// ones are a hundred times as large when they are unpacked.
@@ -33,45 +37,55 @@ impl Appetite {
     }
 }
 
-/// What was read in one go, and where it goes on.
+/// Some of what was read, and where it goes on.
 pub(super) struct Chunk {
     pub(super) read: Vec<Read>,
+    /// How much memory that takes, about.
+    pub(super) bytes: usize,
     /// The traces that these belong to, each once, up to [`TRACES`].
     pub(super) traces: Vec<Arc<str>>,
     pub(super) next: i64,
+    /// Until it is stored.
+    pub(super) held: Held,
 }
 
 /// Reads from `offset` on until nobody takes it any more.
 pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, chunks: mpsc::Sender<Chunk>) {
-    let mut reader = Reader::new(worker.cluster.clone(), partition);
+    let mut reader = Reader::new(worker.cluster.clone(), worker.memory.clone(), partition);
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     let mut appetite = Appetite(FETCH_LEAST * 4);
+    let mut origin = wire::Origin::default();
     loop {
-        let fetched = reader.fetch(offset, appetite.0, POLL).await;
-        if fetched.is_ok() && !backoff.is_fresh() {
-            tracing::info!(partition, "reading again");
-            worker.status.update(partition, |progress| progress.error = None);
-            backoff.reset();
+        let most = Memory::sent_share(worker.owned()) as i32;
+        let fetched = reader.fetch(offset, appetite.0.min(most), POLL).await;
+        if fetched.is_ok() {
+            worker.status.heard();
+            if !backoff.is_fresh() {
+                tracing::info!(partition, "reading again");
+                worker.status.update(partition, |progress| progress.error = None);
+                backoff.reset();
+            }
         }
         let chunk = match fetched {
-            Ok(Fetched::Records { records, high_watermark }) => {
-                worker.status.update(partition, |progress| progress.high_watermark = high_watermark);
-                let Some(last) = records.last() else { continue };
-                let next = last.offset + 1;
-                appetite.learn(records.len(), next < high_watermark, worker.share() / 4);
-                let (read, traces) = decode(records, worker.max_ahead);
-                Chunk { read, traces, next }
-            }
-            Ok(Fetched::Unreadable { next, reason }) => {
-                tracing::error!(
-                    partition,
-                    from = offset,
-                    to = next - 1,
-                    reason,
-                    "records cannot be read by this program"
-                );
-                let reason = format!("the batch that holds it cannot be read ({reason}); it is still in Kafka");
-                Chunk { read: vec![nothing(offset, next - 1, reason)], traces: Vec::new(), next }
+            Ok(Fetched::Records(mut records)) => {
+                let end = records.end();
+                worker.status.update(partition, |progress| progress.high_watermark = end);
+                let mut count = 0;
+                while records.open().await {
+                    let chunk = fill(&worker, partition, &mut records, &mut origin).await;
+                    offset = chunk.next;
+                    count += chunk.read.len();
+                    if chunks.send(chunk).await.is_err() {
+                        return;
+                    }
+                }
+                let next = records.position();
+                appetite.learn(count, next < end, worker.share() / 4);
+                if next == offset {
+                    continue;
+                }
+                // Nothing that counts, at the end.
+                Chunk { read: Vec::new(), bytes: 0, traces: Vec::new(), next, held: Held::default() }
             }
             Ok(Fetched::OutOfRange { earliest, latest }) => {
                 match reset(worker.args.offset_reset, offset, earliest, latest) {
@@ -117,40 +131,76 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
 /// As many links as a span may usefully have.
 pub(super) const TRACES: usize = 32;
 
-fn decode(records: Vec<RecordAndOffset>, max_ahead: TimeDelta) -> (Vec<Read>, Vec<Arc<str>>) {
+/// Takes as many records as a chunk may hold.
+async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: &mut wire::Origin) -> Chunk {
+    let share = Memory::share(worker.owned());
+    let most = (worker.share() / 4).max(1);
+    let mut held = worker.memory.records(share + LARGEST).await;
     let now = Utc::now();
-    let mut origin = wire::Origin::default();
     let mut traces = Vec::new();
-    let read = records
-        .into_iter()
-        .map(|RecordAndOffset { mut record, offset }| {
-            origin = wire::Origin::read(&record.headers, &origin);
-            if let Some(trace) = &origin.trace_parent
-                && traces.len() < TRACES
-                && !traces.contains(trace)
-            {
-                traces.push(trace.clone());
+    let mut read: Vec<Read> = Vec::new();
+    let mut bytes = 0;
+    while read.len() < most
+        && bytes < share
+        && let Some(entry) = records.next().await
+    {
+        let entry = match entry {
+            Entry::Record(record) => {
+                *origin = wire::Origin::read(record.headers(), origin);
+                if let Some(trace) = &origin.trace_parent
+                    && traces.len() < TRACES
+                    && !traces.contains(trace)
+                {
+                    traces.push(trace.clone());
+                }
+                decode(&record, origin.request_id.clone(), now, worker.max_ahead)
             }
-            // Nearly always one of two, and then not worth an allocation of its own.
-            let content_type = record.headers.remove(wire::CONTENT_TYPE).map(|given| {
-                let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
-                known.map_or(Cow::Owned(given), |known| Cow::Borrowed(known.as_bytes()))
-            });
-            let location =
-                wire::decode(record.value.as_deref(), content_type.as_deref(), record.timestamp, now, max_ahead);
-            Read {
-                first_offset: offset,
-                last_offset: offset,
-                key: record.key,
-                value: record.value,
-                content_type,
-                record_time: Some(record.timestamp),
-                location: location.map_err(|error: Error| error.to_string()),
-                request_id: origin.request_id.clone(),
+            Entry::Unreadable { first, last, timestamp, key, value, reason } => {
+                // One after the other, for the same reason, is one.
+                if let Some(before) = read.last_mut()
+                    && (key, value) == (None, None)
+                    && before.key.is_none()
+                    && before.value.is_none()
+                    && before.last_offset + 1 == first
+                    && before.location.as_ref().is_err_and(|before| *before == reason)
+                {
+                    before.last_offset = last;
+                    continue;
+                }
+                tracing::error!(partition, from = first, to = last, reason, "records cannot be read by this program");
+                Read {
+                    key: key.map(<[u8]>::to_vec),
+                    value: value.map(<[u8]>::to_vec),
+                    record_time: timestamp,
+                    ..nothing(first, last, reason)
+                }
             }
-        })
-        .collect();
-    (read, traces)
+        };
+        bytes += RECORD + entry.key.as_ref().map_or(0, Vec::len) + entry.value.as_ref().map_or(0, Vec::len);
+        read.push(entry);
+    }
+    held.shrink(bytes);
+    Chunk { read, bytes, traces, next: records.position(), held }
+}
+
+fn decode(record: &Record<'_>, request_id: Option<Arc<str>>, now: DateTime<Utc>, max_ahead: TimeDelta) -> Read {
+    let given = record.headers().filter(|(name, _)| *name == wire::CONTENT_TYPE.as_bytes()).last();
+    // Nearly always one of two, and then not worth an allocation of its own.
+    let content_type = given.and_then(|(_, given)| given).map(|given| {
+        let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
+        known.map_or_else(|| Cow::Owned(given.to_vec()), |known| Cow::Borrowed(known.as_bytes()))
+    });
+    let location = wire::decode(record.value, content_type.as_deref(), record.timestamp, now, max_ahead);
+    Read {
+        first_offset: record.offset,
+        last_offset: record.offset,
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        content_type,
+        record_time: record.timestamp,
+        location: location.map_err(|error: Error| error.to_string()),
+        request_id,
+    }
 }
 
 /// Where to go on when there is nothing at `offset`.
@@ -172,7 +222,8 @@ fn reset(policy: OffsetReset, offset: i64, earliest: i64, latest: i64) -> Result
         };
         nothing(offset, next - 1, reason.to_owned())
     });
-    Ok(Chunk { read: missing.into_iter().collect(), traces: Vec::new(), next })
+    let read = missing.into_iter().collect();
+    Ok(Chunk { read, bytes: 0, traces: Vec::new(), next, held: Held::default() })
 }
 
 /// A range of offsets of which there is nothing to keep but the reason.

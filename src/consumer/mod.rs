@@ -76,14 +76,15 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let store = Store::new(&args.database, "consume")?;
     store.check_at_start().await?;
     let status = Status::default();
-    let (asked, measured, kafka) = (store.clone(), store.clone(), status.clone());
+    let (asked, measured, kafka, progress) = (store.clone(), store.clone(), status.clone(), status.clone());
     let probes = Probes::new(shutdown.clone())
         .dependency("postgres", move || {
             let store = asked.clone();
             async move { store.ready().await.map_err(|error| error.to_string()) }
         })
         .dependency("kafka", move || std::future::ready(kafka.check()))
-        .gauges(move || measured.measure());
+        .gauges(move || measured.measure())
+        .gauges(move || progress.measure());
     let address = listener.local_addr()?;
     let token = shutdown.clone();
     let server = HttpServer::new(move || {

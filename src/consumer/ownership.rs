@@ -9,17 +9,22 @@ use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How long a worker keeps its partitions without saying that it lives. With one heartbeat, the longest time until the
 /// partitions of a killed worker are taken over.
 const LEASE: Duration = Duration::from_secs(5);
+/// How long a transaction under way may take to end when the process is to end.
+const STOP: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often the topic is asked whether it has grown.
-const REFRESH: Duration = Duration::from_secs(10);
+/// How often Kafka is asked whether the topic has grown, and so whether it answers.
+const REFRESH: Duration = Duration::from_secs(2);
+/// How long Kafka may answer nothing at all until a worker gives its partitions up: others may still reach it. With one heartbeat
+/// each of this worker and another, the longest time until they are taken over.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// Stores what the topic holds, together with all other workers, until the token is cancelled.
 pub async fn consume(
@@ -37,15 +42,18 @@ pub async fn consume(
         owned: AtomicUsize::new(0),
         store,
         cluster,
+        memory: Arc::default(),
         args: args.clone(),
         max_ahead,
         status,
     });
     let mut pumps =
         Pumps { worker: worker.clone(), running: HashMap::new(), tasks: JoinSet::new(), partitions: HashMap::new() };
-    // Only this is cut short by the token; a pump ends where nothing is lost.
+    let (found, partitions) = watch::channel(0);
+    // Only these are cut short by the token; a pump ends where nothing is lost.
     tokio::select! {
-        () = keep_share(&worker, &mut pumps) => {}
+        () = watch_topic(&worker, &found) => {}
+        () = keep_share(&worker, &mut pumps, partitions) => {}
         () = shutdown.cancelled() => {}
     }
     pumps.stop_all().await;
@@ -58,62 +66,48 @@ pub async fn consume(
     Ok(())
 }
 
-async fn keep_share(worker: &Worker, pumps: &mut Pumps) {
-    let mut partitions = 0;
-    let mut asked: Option<Instant> = None;
-    let mut topic_backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    let mut well = true;
+/// Asks Kafka again and again how many partitions the topic has. Beside the heartbeats, which no broker may hold up.
+async fn watch_topic(worker: &Worker, partitions: &watch::Sender<i32>) {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
-        if asked.is_none_or(|asked| asked.elapsed() >= REFRESH) {
-            match worker.cluster.partitions().await {
-                Ok(found) => {
-                    if partitions != found {
-                        tracing::info!(
-                            topic = worker.cluster.topic(),
-                            partitions = found,
-                            worker = worker.name,
-                            "connected to kafka"
-                        );
-                    }
-                    partitions = found;
-                    asked = Some(Instant::now());
-                    topic_backoff.reset();
-                    worker.status.topic(None);
+        match worker.cluster.partitions().await {
+            Ok(found) => {
+                backoff.reset();
+                worker.status.topic(None);
+                if partitions.send_replace(found) != found {
+                    let (topic, worker) = (worker.cluster.topic(), &worker.name);
+                    tracing::info!(topic, partitions = found, worker, "connected to kafka");
                 }
-                Err(error) => {
-                    if topic_backoff.is_fresh() {
-                        tracing::warn!(%error, "kafka does not answer, trying again until it does");
-                    }
-                    worker.status.topic(Some(error.to_string()));
-                    if partitions == 0 {
-                        topic_backoff.wait().await;
-                        continue;
-                    }
-                    // What is owned stays owned: when Kafka is back, it goes on where it was.
-                    asked = Some(Instant::now());
-                    topic_backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+                tokio::time::sleep(REFRESH).await;
+            }
+            Err(error) => {
+                if backoff.is_fresh() {
+                    tracing::warn!(%error, "kafka does not answer, trying again until it does");
                 }
+                worker.status.topic(Some(error.to_string()));
+                backoff.wait().await;
             }
         }
-        let topic = worker.cluster.topic();
-        match tokio::time::timeout(LEASE, worker.store.heartbeat(topic, &worker.name, partitions, LEASE)).await {
-            Ok(Ok(owned)) => {
-                if !well {
-                    tracing::info!("the database answers again");
-                }
-                well = true;
-                pumps.adjust(&owned);
-            }
-            failed => {
-                if well {
-                    let error = match failed {
-                        Ok(Err(error)) => error.to_string(),
-                        _ => "no answer".to_owned(),
-                    };
-                    tracing::warn!(error, "the database does not answer, trying again until it does");
-                }
-                // The pumps go on: if somebody else has got a partition meanwhile, the commit says so.
-                well = false;
+    }
+}
+
+async fn keep_share(worker: &Worker, pumps: &mut Pumps, mut partitions: watch::Receiver<i32>) {
+    let mut contact = Contact { well: true, heard: Instant::now() };
+    let mut away = false;
+    loop {
+        // While the topic was never found there is nothing to share.
+        let Ok(found) = partitions.wait_for(|found| *found > 0).await.map(|found| *found) else { return };
+        if worker.status.silence() < SILENCE {
+            away = false;
+            heartbeat(worker, pumps, found, &mut contact).await;
+        } else if !away {
+            tracing::warn!("kafka answers nothing, partitions are given up until it does");
+            away = true;
+            pumps.adjust(&[]);
+            // If the database does not answer either, the lease ends.
+            let leave = worker.store.leave(worker.cluster.topic(), &worker.name);
+            if !matches!(tokio::time::timeout(LEASE, leave).await, Ok(Ok(()))) {
+                tracing::warn!("partitions are given up when the lease ends");
             }
         }
         worker.status.measure();
@@ -121,6 +115,42 @@ async fn keep_share(worker: &Worker, pumps: &mut Pumps) {
             () = tokio::time::sleep(HEARTBEAT) => {}
             // One that has lost its partition, or whose offset was elsewhere: ask at once whose it is.
             () = pumps.ended() => {}
+        }
+    }
+}
+
+/// How it stands with the database.
+struct Contact {
+    /// Whether it answered when it was asked last.
+    well: bool,
+    /// When it answered last.
+    heard: Instant,
+}
+
+/// Says that this worker lives, and starts and stops pumps as its share says.
+async fn heartbeat(worker: &Worker, pumps: &mut Pumps, partitions: i32, contact: &mut Contact) {
+    let topic = worker.cluster.topic();
+    match tokio::time::timeout(LEASE, worker.store.heartbeat(topic, &worker.name, partitions, LEASE)).await {
+        Ok(Ok(owned)) => {
+            if !contact.well {
+                tracing::info!("the database answers again");
+            }
+            *contact = Contact { well: true, heard: Instant::now() };
+            pumps.adjust(&owned);
+        }
+        failed => {
+            if contact.well {
+                let error = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer".to_owned(),
+                };
+                tracing::warn!(error, "the database does not answer, trying again until it does");
+            }
+            // Until the lease is over the pumps go on; then others have these partitions.
+            contact.well = false;
+            if contact.heard.elapsed() >= LEASE {
+                pumps.give_up().await;
+            }
         }
     }
 }
@@ -174,9 +204,28 @@ impl Pumps {
         }
     }
 
+    /// Ends all pumps at once: their partitions are others' by now. What was being stored is stored or not; the offset tells.
+    async fn give_up(&mut self) {
+        if !self.running.is_empty() {
+            tracing::warn!(
+                partitions = self.running.len(),
+                "no word from the database for a lease: partitions given up"
+            );
+        }
+        self.tasks.abort_all();
+        self.stop_all().await;
+        self.worker.owned.store(0, Ordering::Relaxed);
+    }
+
+    /// Ends the pumps where nothing is begun twice; those that take too long, where they are.
     async fn stop_all(&mut self) {
         self.running.values().for_each(CancellationToken::cancel);
-        while self.tasks.join_next().await.is_some() {}
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP, ended).await.is_err() {
+            tracing::warn!("what is being stored takes too long to wait for; whoever comes next stores it");
+            self.tasks.shutdown().await;
+        }
+        self.partitions.clear();
         for (partition, _) in self.running.drain() {
             self.worker.status.given_up(partition);
         }

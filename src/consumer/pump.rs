@@ -5,7 +5,7 @@ use super::{ConsumeArgs, Status};
 use crate::domain::Error;
 use crate::runtime::trace;
 use crate::store::{Advance, Committed, Owned, Read, SetAside, Store};
-use crate::stream::{Backoff, Cluster};
+use crate::stream::{Backoff, Cluster, Memory};
 use chrono::TimeDelta;
 use metrics::{counter, histogram};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ pub(super) struct Worker {
     pub(super) name: String,
     pub(super) store: Store,
     pub(super) cluster: Arc<Cluster>,
+    pub(super) memory: Arc<Memory>,
     pub(super) args: ConsumeArgs,
     pub(super) max_ahead: TimeDelta,
     pub(super) status: Status,
@@ -34,10 +35,18 @@ const TOLD: usize = 10;
 /// How many records a worker holds at the most, about: with all that belongs to them some 300 bytes each.
 const RECORDS: usize = 160_000;
 
+/// What one transaction holds at the most, about, in bytes.
+const BYTES: usize = 4 << 20;
+
 impl Worker {
+    /// How many partitions there are to share with.
+    pub(super) fn owned(&self) -> usize {
+        self.owned.load(Ordering::Relaxed).max(1)
+    }
+
     /// How many records one partition may hold: as many as the others.
     pub(super) fn share(&self) -> usize {
-        (RECORDS / self.owned.load(Ordering::Relaxed).max(1)).clamp(1_000, 20_000)
+        (RECORDS / self.owned()).clamp(1_000, 20_000)
     }
 
     /// The most records in one transaction.
@@ -92,13 +101,15 @@ impl Pump {
         };
         let close = tokio::time::sleep(self.worker.args.wait());
         tokio::pin!(close);
-        while batch.read.len() < self.worker.most() {
+        while batch.read.len() < self.worker.most() && batch.bytes < BYTES {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
                 chunk = chunks.recv() => {
                     let chunk = chunk?;
                     batch.read.extend(chunk.read);
+                    batch.bytes += chunk.bytes;
+                    batch.held.add(chunk.held);
                     batch.next = chunk.next;
                     let room = TRACES.saturating_sub(batch.traces.len());
                     batch.traces.extend(chunk.traces.into_iter().take(room));

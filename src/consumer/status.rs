@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use metrics::gauge;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// What a worker does at this moment. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
@@ -13,6 +14,8 @@ pub struct Status(Arc<Mutex<Inner>>);
 struct Inner {
     /// Whether the topic was ever found.
     connected: bool,
+    /// When Kafka has answered last, whatever was asked.
+    heard: Option<Instant>,
     topic: Option<String>,
     partitions: BTreeMap<i32, Progress>,
     /// Partitions that were owned and whose gauges are still to be set to nothing.
@@ -24,7 +27,7 @@ struct Inner {
 pub(super) struct Progress {
     /// The offset after the last record that is stored.
     pub next_offset: i64,
-    /// The offset that the next record written will get.
+    /// The offset behind the last record that can be read: what belongs to a transaction that is under way cannot.
     pub high_watermark: i64,
     /// When the last record that is stored was written.
     pub last_time: Option<DateTime<Utc>>,
@@ -52,6 +55,7 @@ impl Status {
 
     /// Writes the gauges that `/metrics` shows.
     pub(super) fn measure(&self) {
+        gauge!("udaconnect_kafka_up").set(f64::from(u8::from(self.check().is_ok())));
         let mut inner = self.inner();
         gauge!("udaconnect_kafka_partitions_owned").set(inner.partitions.len() as f64);
         for (id, progress) in &inner.partitions {
@@ -73,8 +77,21 @@ impl Status {
     /// Notes whether the topic could be asked about.
     pub(super) fn topic(&self, error: Option<String>) {
         let mut inner = self.inner();
-        inner.connected |= error.is_none();
+        if error.is_none() {
+            inner.connected = true;
+            inner.heard = Some(Instant::now());
+        }
         inner.topic = error;
+    }
+
+    /// Notes that Kafka has answered.
+    pub(super) fn heard(&self) {
+        self.inner().heard = Some(Instant::now());
+    }
+
+    /// For how long Kafka has answered nothing; not at all before it has answered for the first time.
+    pub(super) fn silence(&self) -> Duration {
+        self.inner().heard.map_or(Duration::ZERO, |heard| heard.elapsed())
     }
 
     pub(super) fn update(&self, partition: i32, change: impl FnOnce(&mut Progress)) {

@@ -65,6 +65,18 @@ pub struct Meetings {
     gap: i64,
     persons: HashMap<PersonId, Vec<Piece>>,
     pieces: usize,
+    /// Encounters that cannot change any more, summed up by person: all of them older than the person's pieces.
+    settled: HashMap<PersonId, Sum>,
+}
+
+/// Encounters with one person, summed up.
+#[derive(Clone, Copy)]
+struct Sum {
+    encounters: usize,
+    total: i64,
+    first: i64,
+    last: i64,
+    closest: Contact,
 }
 
 /// An encounter, as far as it is known. A person's pieces are sorted and more than `gap` apart.
@@ -76,12 +88,12 @@ struct Piece {
 }
 
 impl Meetings {
-    /// More encounters than this in one answer are refused: they would not fit the memory of a small server.
-    pub const MAX_ENCOUNTERS: usize = 500_000;
+    /// More encounters than this at once are refused: they would not fit the memory of a small server. 72 bytes each.
+    pub const MAX_ENCOUNTERS: usize = 100_000;
 
     pub fn new(me: PersonId, rule: EncounterRule) -> Self {
         let gap = rule.gap().num_microseconds().unwrap_or(i64::MAX);
-        Self { me, rule, gap, persons: HashMap::new(), pieces: 0 }
+        Self { me, rule, gap, persons: HashMap::new(), pieces: 0, settled: HashMap::new() }
     }
 
     /// Compares one location of another person with a track of mine (or a part of it), which must have been made with the
@@ -131,7 +143,55 @@ impl Meetings {
         Ok(())
     }
 
-    /// The encounters with one person, oldest first.
+    /// How many encounters are known one by one.
+    pub fn len(&self) -> usize {
+        self.pieces
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pieces == 0 && self.settled.is_empty()
+    }
+
+    /// Whether every encounter is known one by one.
+    pub fn is_whole(&self) -> bool {
+        self.settled.is_empty()
+    }
+
+    /// Sums up what can take no further part: all of my locations to come are at this time (microseconds since 1970) or later.
+    pub fn settle(&mut self, time: i64) {
+        let within = self.within();
+        // A stretch to come begins with a location of theirs, `within` before mine at the earliest.
+        let before = time.saturating_sub(within);
+        for (&person, pieces) in &mut self.persons {
+            let count = pieces.partition_point(|piece| piece.end.saturating_add(self.gap) < before);
+            if count == 0 {
+                continue;
+            }
+            let Some(sum) = Sum::of(self.settled.get(&person), &pieces[..count]) else { continue };
+            self.settled.insert(person, sum);
+            pieces.drain(..count);
+            pieces.shrink_to_fit();
+            self.pieces -= count;
+        }
+        self.persons.retain(|_, pieces| !pieces.is_empty());
+    }
+
+    /// Forgets what only my locations after this time (microseconds since 1970) can have brought; they must be compared again.
+    pub fn forget_after(&mut self, time: i64) {
+        let after = time.saturating_add(self.within());
+        for pieces in self.persons.values_mut() {
+            let keep = pieces.partition_point(|piece| piece.start <= after);
+            self.pieces -= pieces.len() - keep;
+            pieces.truncate(keep);
+        }
+        self.persons.retain(|_, pieces| !pieces.is_empty());
+    }
+
+    fn within(&self) -> i64 {
+        self.rule.contact().within().and_then(|within| within.num_microseconds()).unwrap_or(i64::MAX)
+    }
+
+    /// The encounters with one person, oldest first, as far as they are known one by one.
     pub fn encounters(&self, person: PersonId) -> Vec<Encounter> {
         self.persons.get(&person).into_iter().flatten().map(Piece::encounter).collect()
     }
@@ -141,7 +201,11 @@ impl Meetings {
         let mut connections: Vec<_> = self
             .persons
             .iter()
-            .filter_map(|(&person, pieces)| summary(person, pieces))
+            .map(|(person, pieces)| (person, pieces.as_slice()))
+            .chain(
+                self.settled.keys().filter(|person| !self.persons.contains_key(person)).map(|person| (person, &[][..])),
+            )
+            .filter_map(|(&person, pieces)| Some(Sum::of(self.settled.get(&person), pieces)?.connection(person)))
             .filter(|connection| connection.total_duration >= min_duration)
             .collect();
         connections.sort_unstable_by_key(Connection::rank);
@@ -149,20 +213,35 @@ impl Meetings {
     }
 }
 
-fn summary(person: PersonId, pieces: &[Piece]) -> Option<Connection> {
-    let (first, last) = (pieces.first()?, pieces.last()?);
-    let closest = pieces
-        .iter()
-        .map(|piece| piece.closest)
-        .reduce(|best, contact| if contact.nearer_than(&best) { contact } else { best })?;
-    Some(Connection {
-        person,
-        encounters: pieces.len(),
-        total_duration: TimeDelta::microseconds(pieces.iter().map(|piece| piece.end - piece.start).sum()),
-        first_met: time(first.start),
-        last_met: time(last.end),
-        closest: public(&closest),
-    })
+impl Sum {
+    /// Of what was summed up before, and later ones.
+    fn of(before: Option<&Self>, pieces: &[Piece]) -> Option<Self> {
+        let each = pieces.iter().map(|piece| Self {
+            encounters: 1,
+            total: piece.end - piece.start,
+            first: piece.start,
+            last: piece.end,
+            closest: piece.closest,
+        });
+        before.copied().into_iter().chain(each).reduce(|sum, next| Self {
+            encounters: sum.encounters + next.encounters,
+            total: sum.total + next.total,
+            first: sum.first,
+            last: next.last,
+            closest: if next.closest.nearer_than(&sum.closest) { next.closest } else { sum.closest },
+        })
+    }
+
+    fn connection(&self, person: PersonId) -> Connection {
+        Connection {
+            person,
+            encounters: self.encounters,
+            total_duration: TimeDelta::microseconds(self.total),
+            first_met: time(self.first),
+            last_met: time(self.last),
+            closest: public(&self.closest),
+        }
+    }
 }
 
 /// Adds a stretch to a person's pieces, with all that lie within `gap` of it.

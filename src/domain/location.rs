@@ -40,15 +40,16 @@ impl NewLocation {
     /// Checks an input against the rules, with every wrong field named.
     ///
     /// `now` is the server's clock; a time may be at most `max_ahead` after it (phones' clocks are wrong), and as far in the
-    /// past as one likes (phones come back online late). Times are cut to whole microseconds, PostgreSQL's resolution,
-    /// so that what is compared is what is stored.
+    /// past as one likes (phones come back online late). Times are rounded to whole microseconds ([`to_micros`]), so that
+    /// what is compared is what is stored.
     pub fn new(input: LocationInput, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<Self> {
         let mut errors = Vec::new();
         let person_id = PersonId::new(input.person_id, "person_id").map_err(|e| errors.push(e)).ok();
         let coordinate = Coordinate::new(input.latitude, input.longitude).map_err(|mut e| errors.append(&mut e)).ok();
         let creation_time = to_micros(input.creation_time.unwrap_or(now));
-        if creation_time < TimeRange::ALL.from() {
-            errors.push(FieldError::new("creation_time", "must be in the year 0 or later"));
+        if !TimeRange::ALL.contains(creation_time) {
+            let message = format!("must be in the years 1 to 9999; got {creation_time:?}");
+            errors.push(FieldError::new("creation_time", message));
         } else if creation_time > now + max_ahead {
             errors.push(FieldError::new(
                 "creation_time",
@@ -123,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_cut_to_microseconds_and_defaults_to_now() {
+    fn a_time_is_rounded_to_microseconds_and_defaults_to_now() {
         let location = check(input()).unwrap();
-        assert_eq!(location.creation_time().timestamp_subsec_nanos(), 123_456_000);
+        assert_eq!(location.creation_time().timestamp_subsec_nanos(), 123_457_000);
     }
 
     #[test]

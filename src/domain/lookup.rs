@@ -14,8 +14,48 @@ pub struct Lookup {
 /// Every cell and time in the range at which a contact with one of these locations can be; no cell and time twice.
 ///
 /// Locations near each other in place and time are taken together (a visit), so that there are few lookups, and a little
-/// more is looked at than could be a contact.
+/// more is looked at than could be a contact. What is kept are the visits' rows, [`Lookups::affordable`] of them; what becomes
+/// of these is made row by row, when it is asked for.
+pub struct Lookups {
+    /// By row, then cells, then time; they may overlap.
+    rectangles: Vec<Lookup>,
+}
+
+impl Lookups {
+    /// The most rows of visits that are kept at once, 32 bytes each.
+    pub const MOST: usize = 100_000;
+
+    /// How many of the first locations have at most [`Self::MOST`] rows of visits; 1 at least. Counted, and not made: they may be
+    /// a thousand times as many as the locations.
+    pub fn affordable(fixes: &[Fix], rule: ContactRule) -> usize {
+        let rows = (rule.distance_m() * (2.0 + SPREAD) / cell_height_m()).ceil() as usize + 2;
+        let visits = (Self::MOST / rows).max(1);
+        let mut counted = Visits::new(rule);
+        for (i, fix) in fixes.iter().enumerate() {
+            counted.add(fix, rule);
+            if counted.visits.len() > visits {
+                return i.max(1);
+            }
+        }
+        fixes.len()
+    }
+
+    pub fn of(fixes: &[Fix], rule: ContactRule, range: TimeRange) -> Self {
+        Self { rectangles: rectangles(fixes, rule, range) }
+    }
+
+    /// The lookups row by row, in ascending order of cells.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<Lookup>> {
+        self.rectangles.chunk_by(|a, b| a.cells.row() == b.cells.row()).map(disjoint)
+    }
+}
+
+/// All of [`Lookups`] at once, for few locations.
 pub fn lookups(fixes: &[Fix], rule: ContactRule, range: TimeRange) -> Vec<Lookup> {
+    Lookups::of(fixes, rule, range).rows().flatten().collect()
+}
+
+fn rectangles(fixes: &[Fix], rule: ContactRule, range: TimeRange) -> Vec<Lookup> {
     let mut rectangles: Vec<Lookup> = visits(fixes, rule)
         .into_iter()
         .filter_map(|visit| {
@@ -30,7 +70,7 @@ pub fn lookups(fixes: &[Fix], rule: ContactRule, range: TimeRange) -> Vec<Lookup
         .collect();
     rectangles.sort_unstable_by_key(|lookup| (lookup.cells, lookup.from));
     rectangles.dedup_by(|next, kept| next.cells == kept.cells && join(kept, next));
-    rectangles.chunk_by(|a, b| a.cells.row() == b.cells.row()).flat_map(disjoint).collect()
+    rectangles
 }
 
 /// Some locations near each other, from the first to the last.
@@ -44,27 +84,42 @@ struct Visit {
 const SPREAD: f64 = 0.25;
 
 fn visits(fixes: &[Fix], rule: ContactRule) -> Vec<Visit> {
-    let height = (rule.distance_m() * SPREAD).max(cell_height_m()) / METRES_PER_DEGREE;
-    let mut visits: Vec<Visit> = Vec::new();
-    let mut latest: HashMap<(i64, i64), usize> = HashMap::new();
-    for fix in fixes {
-        let row = (fix.coordinate.latitude() / height).floor();
-        let width = height / ((row + 0.5) * height).to_radians().cos().max(1e-3);
+    let mut visits = Visits::new(rule);
+    fixes.iter().for_each(|fix| visits.add(fix, rule));
+    visits.visits
+}
+
+struct Visits {
+    visits: Vec<Visit>,
+    /// The last visit of each place.
+    latest: HashMap<(i64, i64), usize>,
+    /// How high a place is, degrees.
+    height: f64,
+}
+
+impl Visits {
+    fn new(rule: ContactRule) -> Self {
+        let height = (rule.distance_m() * SPREAD).max(cell_height_m()) / METRES_PER_DEGREE;
+        Self { visits: Vec::new(), latest: HashMap::new(), height }
+    }
+
+    fn add(&mut self, fix: &Fix, rule: ContactRule) {
+        let row = (fix.coordinate.latitude() / self.height).floor();
+        let width = self.height / ((row + 0.5) * self.height).to_radians().cos().max(1e-3);
         let place = (row as i64, (fix.coordinate.longitude() / width).floor() as i64);
-        let at = *latest.entry(place).or_insert(visits.len());
-        match visits.get_mut(at) {
+        let at = *self.latest.entry(place).or_insert(self.visits.len());
+        match self.visits.get_mut(at) {
             Some(visit) if touching(visit.to, rule, fix.time) => {
                 visit.extent.include(fix.coordinate);
                 visit.from = visit.from.min(fix.time);
                 visit.to = visit.to.max(fix.time);
             }
             _ => {
-                latest.insert(place, visits.len());
-                visits.push(Visit { extent: Extent::of(fix.coordinate), from: fix.time, to: fix.time });
+                self.latest.insert(place, self.visits.len());
+                self.visits.push(Visit { extent: Extent::of(fix.coordinate), from: fix.time, to: fix.time });
             }
         }
     }
-    visits
 }
 
 /// Only a size to aim at depends on this.
@@ -161,6 +216,26 @@ mod tests {
         assert!(found.len() <= 12, "{}", found.len());
         let found = lookups(&standing(37.5, -122.3, 32_400), rule(1_000.0, 300_000_000), TimeRange::ALL);
         assert!(found.len() <= 500, "{}", found.len());
+    }
+
+    #[test]
+    fn what_can_be_afforded_is_counted_before_it_is_made() {
+        // Each a kilometre and more from the others.
+        let places: Vec<Fix> = (0..50_000)
+            .map(|i| Fix {
+                time: i * 1_000_000,
+                coordinate: Coordinate::new((i % 170) as f64 - 85.0, (i / 170) as f64 * 0.5 - 170.0).unwrap(),
+            })
+            .collect();
+        let (near, far) = (rule(5.0, 300_000_000), rule(1_000.0, 300_000_000));
+        for rule in [near, far] {
+            let count = Lookups::affordable(&places, rule);
+            let made = Lookups::of(&places[..count], rule, TimeRange::ALL).rectangles.len();
+            assert!(made > Lookups::MOST / 2 && made < Lookups::MOST * 2, "{count} locations, {made} lookups");
+        }
+        let day = standing(37.5, -122.3, 32_400);
+        assert_eq!(Lookups::affordable(&day, far), day.len());
+        assert_eq!(Lookups::affordable(&day[..1], far), 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{Error, FieldError, Result};
+use super::{Error, FieldError, Result, text};
 
 /// The number that names a person: 1 or more, given by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,8 +34,7 @@ pub struct Person {
     pub company_name: String,
 }
 
-/// An attendee who is not stored yet. Names are trimmed, not empty, at most [`NewPerson::MAX_CHARS`] characters each and
-/// free of control characters (PostgreSQL cannot store NUL, and a line break in a name breaks every list it is shown in).
+/// An attendee who is not stored yet. Each name is a [`text::name`] of at most [`NewPerson::MAX_CHARS`] characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPerson {
     first_name: String,
@@ -50,22 +49,7 @@ impl NewPerson {
     pub fn new(first_name: &str, last_name: &str, company_name: &str) -> Result<Self> {
         let mut errors = Vec::new();
         let mut checked = |field: &str, value: &str| {
-            let value = value.trim();
-            let chars = value.chars().count();
-            if chars == 0 {
-                errors.push(FieldError::new(field, "must not be empty"));
-            } else if chars > Self::MAX_CHARS {
-                errors.push(FieldError::new(
-                    field,
-                    format!("must have at most {} characters; got {chars}", Self::MAX_CHARS),
-                ));
-            } else if let Some(c) = value.chars().find(|c| c.is_control()) {
-                errors.push(FieldError::new(
-                    field,
-                    format!("must not contain control characters; got {}", c.escape_default()),
-                ));
-            }
-            value.to_owned()
+            text::name(field, value, Self::MAX_CHARS).map_err(|error| errors.push(error)).unwrap_or_default()
         };
         let person = Self {
             first_name: checked("first_name", first_name),

@@ -3,7 +3,8 @@
 use super::input::{Headed, Limited};
 use super::names::{Found, listed};
 use super::value::{self, is_absent, shown};
-use super::{Bad, Broken, Columns, Fix, Item, MAX_LINE, Options, Sink, Skip, Who};
+use super::whose::Claim;
+use super::{Bad, Broken, Columns, Fix, Item, MAX_LINE, Options, PersonBy, Sink, Skip, Who};
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 
@@ -97,7 +98,7 @@ fn read_lines<R: BufRead>(
         fields(&record)
     };
     let columns = columns(&header, options).map_err(|message| Broken::at(skipped + 1, message))?;
-    let mut last = None;
+    let mut last = Last::default();
     loop {
         match reader.read_byte_record(&mut record) {
             Ok(true) => place.mark(),
@@ -148,20 +149,33 @@ fn columns(header: &[String], options: &Options) -> Result<Needed, String> {
     let latitude = need(found.latitude, "latitude", "--latitude-column")?;
     let longitude = need(found.longitude, "longitude", "--longitude-column")?;
     let time = need(found.time, "time", "--time-column")?;
-    if options.person.is_none() && options.otherwise.is_none() {
+    let by_own = match options.person_by {
+        _ if options.columns.person.is_some() => false,
+        Some(PersonBy::Key) => found.own.key.is_some(),
+        Some(PersonBy::Name) => found.own.first_name.is_some() && found.own.last_name.is_some(),
+        Some(PersonBy::Id) | None => false,
+    };
+    if options.person.is_none() && options.otherwise.is_none() && !by_own {
         need(found.person, "person", "--person WHO, or --person-column")?;
     }
     Ok(Needed { latitude, longitude, time, found })
 }
 
-/// Reads a row; `last` is the person of the row before, since most rows have the same.
+/// The person of the row before and the fields that said so, since most rows have the same.
+#[derive(Default)]
+struct Last {
+    fields: Vec<u8>,
+    who: Option<Who>,
+}
+
+/// Reads a row.
 fn fix(
     record: &::csv::ByteRecord,
     header: &[String],
     columns: Needed,
     options: &Options,
     line: u64,
-    last: &mut Option<(Vec<u8>, Who)>,
+    last: &mut Last,
 ) -> Result<Result<Fix, Skip>, Bad> {
     if record.len() < header.len() || record.iter().skip(header.len()).any(|extra| !extra.is_empty()) {
         return Err(Bad::new("record", format!("has {} fields; the header has {}", record.len(), header.len())));
@@ -190,26 +204,47 @@ fn fix(
         Some(text) => value::accuracy(value::number(&text).map_err(|message| Bad::new("accuracy", message))?)?,
         None => None,
     };
-    let who = who(columns.found.person.and_then(|at| record.get(at)), options, last)?;
+    let who = who(record, &columns.found, options, last)?;
     Ok(Ok(Fix { line, who, coordinate, time, accuracy_m }))
 }
 
-fn who(field: Option<&[u8]>, options: &Options, last: &mut Option<(Vec<u8>, Who)>) -> Result<Who, Bad> {
+fn who(record: &::csv::ByteRecord, found: &Found, options: &Options, last: &mut Last) -> Result<Who, Bad> {
     if let Some(who) = &options.person {
         return Ok(who.clone());
     }
-    let field = field.unwrap_or_default();
-    match (last.as_ref(), &options.otherwise) {
-        (Some((text, who)), _) if text == field => return Ok(who.clone()),
-        (_, Some(who)) if field.is_empty() => return Ok(who.clone()),
-        _ => {}
+    let own = &found.own;
+    let places = [found.person, own.id, own.key, own.first_name, own.last_name, own.company_name];
+    let fields = places.map(|at| at.and_then(|at| record.get(at)).unwrap_or_default());
+    if let Some(who) = &last.who
+        && same(&last.fields, &fields)
+    {
+        return Ok(who.clone());
     }
-    let text = std::str::from_utf8(field).map_err(|_| {
-        Bad::new("person", format!("must be UTF-8 text; got {:?}", shown(&String::from_utf8_lossy(field))))
+    std::str::from_utf8(fields[0]).map_err(|_| {
+        Bad::new("person", format!("must be UTF-8 text; got {:?}", shown(&String::from_utf8_lossy(fields[0]))))
     })?;
-    let who = options.person_by.who(text).map_err(|message| Bad::new("person", message))?;
-    *last = Some((field.to_vec(), who.clone()));
+    let texts = fields.map(String::from_utf8_lossy);
+    let texts = texts.each_ref().map(|text| value::from_cell(text));
+    let [text, id, key, first_name, last_name, company_name] = texts.map(Some);
+    let claim = Claim { text, id, key, first_name, last_name, full_name: None, company_name, ours: own.ours() };
+    let who = claim.who(options)?.ok_or_else(|| Bad::new("person", "must not be empty"))?;
+    last.fields.clear();
+    for field in fields {
+        last.fields.extend_from_slice(&(field.len() as u32).to_le_bytes());
+        last.fields.extend_from_slice(field);
+    }
+    last.who = Some(who.clone());
     Ok(who)
+}
+
+/// Whether these are the fields that were kept, each behind its length.
+fn same(kept: &[u8], fields: &[&[u8]]) -> bool {
+    let mut rest = kept;
+    fields.iter().all(|field| {
+        let Some((length, after)) = rest.split_first_chunk::<4>() else { return false };
+        rest = after.get(field.len()..).unwrap_or_default();
+        u32::from_le_bytes(*length) as usize == field.len() && after.starts_with(field)
+    })
 }
 
 /// A field as text. What is no UTF-8 is no number and no time either, so that a replacement character is as good.

@@ -2,6 +2,7 @@
 
 use super::input::Headed;
 use super::value;
+use super::whose::Claim;
 use super::{Bad, Broken, Fix, Item, MAX_LINE, Options, Sink, Skip, Who};
 use quick_xml::encoding::DecodingReader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -21,11 +22,22 @@ enum Tag {
     Point,
     Time,
     Accuracy,
-    /// The id in our own exports.
-    PersonId,
+    /// What our own exports say of the person.
+    Own(Own),
+    /// The name of a track or point.
+    Name,
     /// The element that the caller says tells whose it is.
     Person,
     Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Id,
+    Key,
+    FirstName,
+    LastName,
+    Company,
 }
 
 /// A point while it is read.
@@ -42,8 +54,14 @@ struct Point {
 /// What a point or track says of its person.
 #[derive(Default)]
 struct Whose {
-    id: Option<String>,
+    /// Of the element that the caller named.
     text: Option<String>,
+    name: Option<String>,
+    id: Option<String>,
+    key: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    company_name: Option<String>,
 }
 
 /// Where the reading is.
@@ -53,6 +71,8 @@ struct State {
     /// The text of the innermost element so far.
     text: String,
     track: Whose,
+    /// Whose the track is, as soon as a point has asked.
+    owner: Option<Who>,
     point: Option<Point>,
     ended: bool,
 }
@@ -83,7 +103,7 @@ pub(super) fn read<R: Read>(
             Event::End(_) => {
                 place.mark();
                 if let Some(point) = end(&mut state) {
-                    let Some(item) = item(point, &state.track, options) else {
+                    let Some(item) = item(point, &state.track, &mut state.owner, options) else {
                         return Err(at(
                             "nothing says whose track it is; say --person WHO, or --person-column name if \
                              the names of tracks are persons"
@@ -154,12 +174,17 @@ fn start(state: &mut State, element: &BytesStart<'_>, line: u64, options: &Optio
         // Not those of extensions, which may be anything's.
         "time" if state.open.last() == Some(&Tag::Point) => Tag::Time,
         "accuracy_m" | "accuracy" if in_point => Tag::Accuracy,
-        "person_id" => Tag::PersonId,
+        "person_id" => Tag::Own(Own::Id),
+        "external_key" => Tag::Own(Own::Key),
+        "first_name" => Tag::Own(Own::FirstName),
+        "last_name" => Tag::Own(Own::LastName),
+        "company_name" => Tag::Own(Own::Company),
         name if options.columns.person.as_deref() == Some(name)
             && matches!(state.open.last(), Some(Tag::Track | Tag::Point)) =>
         {
             Tag::Person
         }
+        "name" if matches!(state.open.last(), Some(Tag::Track | Tag::Point)) => Tag::Name,
         _ => Tag::Other,
     };
     match tag {
@@ -175,8 +200,8 @@ fn start(state: &mut State, element: &BytesStart<'_>, line: u64, options: &Optio
             }
             state.point = Some(point);
         }
-        Tag::Track => state.track = Whose::default(),
-        Tag::Time | Tag::Accuracy | Tag::PersonId | Tag::Person | Tag::Other => {}
+        Tag::Track => (state.track, state.owner) = (Whose::default(), None),
+        Tag::Time | Tag::Accuracy | Tag::Own(_) | Tag::Name | Tag::Person | Tag::Other => {}
     }
     state.open.push(tag);
     state.text.clear();
@@ -191,7 +216,7 @@ fn end(state: &mut State) -> Option<Point> {
     let text = text.trim().to_owned();
     match tag {
         Tag::Point => return state.point.take(),
-        Tag::Track => state.track = Whose::default(),
+        Tag::Track => (state.track, state.owner) = (Whose::default(), None),
         Tag::Time => {
             if let Some(point) = &mut state.point {
                 point.time = Some(text);
@@ -202,12 +227,23 @@ fn end(state: &mut State) -> Option<Point> {
                 point.accuracy = Some(text);
             }
         }
-        Tag::PersonId | Tag::Person => {
+        Tag::Own(_) | Tag::Name | Tag::Person => {
             let whose = match &mut state.point {
                 Some(point) => &mut point.whose,
-                None => &mut state.track,
+                None => {
+                    state.owner = None;
+                    &mut state.track
+                }
             };
-            let field = if tag == Tag::PersonId { &mut whose.id } else { &mut whose.text };
+            let field = match tag {
+                Tag::Own(Own::Id) => &mut whose.id,
+                Tag::Own(Own::Key) => &mut whose.key,
+                Tag::Own(Own::FirstName) => &mut whose.first_name,
+                Tag::Own(Own::LastName) => &mut whose.last_name,
+                Tag::Own(Own::Company) => &mut whose.company_name,
+                Tag::Name => &mut whose.name,
+                _ => &mut whose.text,
+            };
             *field = Some(text);
         }
         Tag::Other => {}
@@ -216,9 +252,9 @@ fn end(state: &mut State) -> Option<Point> {
 }
 
 /// What a point tells; `None` when nothing says whose it is.
-fn item(point: Point, track: &Whose, options: &Options) -> Option<Item> {
+fn item(point: Point, track: &Whose, owner: &mut Option<Who>, options: &Options) -> Option<Item> {
     let line = point.line;
-    let who = match who(&point.whose, track, options) {
+    let who = match who(&point.whose, track, owner, options) {
         Ok(who) => who?,
         Err(bad) => return Some(Item::Bad { line, bad }),
     };
@@ -229,21 +265,34 @@ fn item(point: Point, track: &Whose, options: &Options) -> Option<Item> {
     })
 }
 
-fn who(point: &Whose, track: &Whose, options: &Options) -> Result<Option<Who>, Bad> {
-    if let Some(who) = &options.person {
-        return Ok(Some(who.clone()));
+/// A point that says whose it is does so by itself; the others are their track's, whose owner is found once.
+fn who(point: &Whose, track: &Whose, owner: &mut Option<Who>, options: &Options) -> Result<Option<Who>, Bad> {
+    let asked = options.columns.person.as_deref();
+    if point.id.is_some() || point.key.is_some() || point.text.is_some() {
+        return point.claim(asked).who(options);
     }
-    let wrong = |message| Bad::new("person", message);
-    if let Some(text) = point.text.as_ref().or(track.text.as_ref()) {
-        return options.person_by.who(text).map(Some).map_err(wrong);
+    if owner.is_none() {
+        *owner = track.claim(asked).who(options)?;
     }
-    // A caller who names an element wants that one, not ours.
-    if options.columns.person.is_none()
-        && let Some(id) = point.id.as_ref().or(track.id.as_ref())
-    {
-        return super::PersonBy::Id.who(id).map(Some).map_err(wrong);
+    Ok(owner.clone())
+}
+
+impl Whose {
+    fn claim(&self, asked: Option<&str>) -> Claim<'_> {
+        // The names of other programs' tracks are no persons.
+        let ours = self.id.is_some();
+        let name = if asked == Some("name") { &self.text } else { &self.name };
+        Claim {
+            text: if asked.is_some() { self.text.as_deref() } else { self.id.as_deref() },
+            id: self.id.as_deref(),
+            key: self.key.as_deref(),
+            first_name: self.first_name.as_deref(),
+            last_name: self.last_name.as_deref(),
+            full_name: name.as_deref().filter(|_| ours),
+            company_name: self.company_name.as_deref(),
+            ours,
+        }
     }
-    Ok(options.otherwise.clone())
 }
 
 fn fix(point: Point, who: Who, options: &Options) -> Result<Result<Fix, Skip>, Bad> {

@@ -3,6 +3,7 @@
 use super::input::{Headed, Place};
 use super::owntracks::{self, Message};
 use super::value::{self, is_absent, shown};
+use super::whose::Claim;
 use super::{Bad, Broken, Fix, Item, MAX_OBJECT, Options, Sink, Skip, Who};
 use chrono::{DateTime, Utc};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -221,12 +222,14 @@ fn bad(line: u64, field: &'static str, message: impl Into<String>) -> Item {
 fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
     let fix = |report: owntracks::Report| {
         let coordinate = value::position(report.latitude, report.longitude, "correct lat and lon")?;
-        let who = match (&options.person, report.user_and_device(), &options.otherwise) {
-            (Some(who), ..) | (None, None, Some(who)) => who.clone(),
-            (None, Some((user, device)), _) => Who::Key(owntracks::key(user, device).into()),
-            (None, None, None) => {
-                return Err(Bad::new("person", "neither topic nor path say whose it is; say --person WHO"));
-            }
+        // What a topic names is a key, whatever columns of other formats hold.
+        let asked = options.columns.person.as_ref().and_then(|name| value.get(name.trim())).map(plain);
+        let who = match (&options.person, &options.columns.person, report.user_and_device()) {
+            (None, None, Some((user, device))) => Some(Who::Key(owntracks::key(user, device).into())),
+            _ => Claim { text: asked.as_deref(), ..Claim::default() }.who(options)?,
+        };
+        let Some(who) = who else {
+            return Err(Bad::new("person", "neither topic nor path say whose it is; say --person WHO"));
         };
         Ok(Fix { line, who, coordinate, time: report.time, accuracy_m: report.accuracy_m })
     };
@@ -284,15 +287,23 @@ struct Shared {
 
 fn shared(properties: &Map<String, Value>, options: &Options) -> Result<Shared, Bad> {
     let named = options.columns.of(properties);
-    let who = match (&options.person, named.person, &options.otherwise) {
-        (Some(who), ..) | (None, None, Some(who)) => who.clone(),
-        (None, Some(value), _) => {
-            options.person_by.who(&plain(value)).map_err(|message| Bad::new("person", message))?
-        }
-        (None, None, None) => {
-            let message = "no property says whose it is; say --person WHO, or name it by --person-column";
-            return Err(Bad::new("person", message));
-        }
+    let text = named.person.map(plain);
+    let own = |name: &str| properties.get(name).filter(|value| !value.is_null()).map(plain);
+    let [id, key] = ["person_id", "external_key"].map(own);
+    let [first_name, last_name, company_name] = ["first_name", "last_name", "company_name"].map(own);
+    let claim = Claim {
+        text: text.as_deref(),
+        id: id.as_deref(),
+        key: key.as_deref(),
+        first_name: first_name.as_deref(),
+        last_name: last_name.as_deref(),
+        full_name: None,
+        company_name: company_name.as_deref(),
+        ours: properties.contains_key("external_key") || (id.is_some() && first_name.is_some() && last_name.is_some()),
+    };
+    let Some(who) = claim.who(options)? else {
+        let message = "no property says whose it is; say --person WHO, or name it by --person-column";
+        return Err(Bad::new("person", message));
     };
     let time = match named.time {
         Some(Value::Array(_)) | None => None,

@@ -15,17 +15,19 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 mod value;
+mod whose;
 mod write;
 
 pub use input::{Packing, unpack};
 pub use names::Columns;
+pub use value::{Timezone, Twice};
+pub use whose::{Exported, PersonBy, Who};
 pub use write::{LocationWriter, Media, MeetingWriter};
 
-use crate::domain::{Coordinate, PersonId};
+use crate::domain::Coordinate;
 use chrono::{DateTime, Utc};
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 /// The longest CSV record, OwnTracks line or stretch of GPX between two points, bytes.
 pub const MAX_LINE: usize = 1 << 20;
@@ -54,70 +56,6 @@ impl fmt::Display for Format {
     }
 }
 
-/// Whose a location is, as the input or the caller says it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Who {
-    /// The person with this id.
-    Id(PersonId),
-    /// The person whom another system knows by this key.
-    Key(Arc<str>),
-    /// The person with this name.
-    Name(Arc<str>),
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Id(id) => write!(f, "person {id}"),
-            Self::Key(key) => write!(f, "the person with the key {key:?}"),
-            Self::Name(name) => write!(f, "the person named {name:?}"),
-        }
-    }
-}
-
-/// What the text in a person column is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum PersonBy {
-    /// The id of somebody who is there
-    #[default]
-    Id,
-    /// A key of another system's; who is not there yet is created
-    Key,
-    /// A name; who is not there yet is created
-    Name,
-}
-
-impl PersonBy {
-    /// Reads who is meant; the error is a sentence without the field's name.
-    pub fn who(self, text: &str) -> Result<Who, String> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err("must not be empty".to_owned());
-        }
-        match self {
-            Self::Id => {
-                let id = text.parse().ok().and_then(|id| PersonId::new(id, "person").ok());
-                id.map(Who::Id).ok_or_else(|| {
-                    format!(
-                        "must be a person's id, a whole number of 1 or more; got {:?}; \
-                         if it is a key or a name, say --person-by key or --person-by name",
-                        value::shown(text)
-                    )
-                })
-            }
-            Self::Key | Self::Name => {
-                if text.chars().count() > 200 || text.chars().any(char::is_control) {
-                    return Err(format!(
-                        "must have at most 200 characters and no control characters; got {:?}",
-                        value::shown(text)
-                    ));
-                }
-                Ok(if self == Self::Key { Who::Key(text.into()) } else { Who::Name(text.into()) })
-            }
-        }
-    }
-}
-
 /// How an input is to be understood.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -127,11 +65,11 @@ pub struct Options {
     pub person: Option<Who>,
     /// Whose a location is when its record does not say.
     pub otherwise: Option<Who>,
-    /// What a person column holds.
-    pub person_by: PersonBy,
+    /// What a person column holds; an id when absent, which is then checked against what else the record says.
+    pub person_by: Option<PersonBy>,
     pub columns: Columns,
     /// The zone of times that name none; UTC when absent.
-    pub timezone: Option<chrono_tz::Tz>,
+    pub timezone: Option<Timezone>,
 }
 
 /// A location as an input tells it: everything but whether its person exists and its time is not in the future.

@@ -45,6 +45,35 @@ pub(super) struct Found {
     pub(super) date: Option<usize>,
     pub(super) accuracy: Option<usize>,
     pub(super) person: Option<usize>,
+    pub(super) own: Own,
+}
+
+/// Where our exports say whose a location is, beside the person column.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) id: Option<usize>,
+    pub(super) key: Option<usize>,
+    pub(super) first_name: Option<usize>,
+    pub(super) last_name: Option<usize>,
+    pub(super) company_name: Option<usize>,
+}
+
+impl Own {
+    fn find(plains: &[String]) -> Self {
+        let at = |name: &str| plains.iter().position(|given| given == name);
+        Self {
+            id: at("personid"),
+            key: at("externalkey"),
+            first_name: at("firstname"),
+            last_name: at("lastname"),
+            company_name: at("companyname"),
+        }
+    }
+
+    /// Whether this is a header of ours, or one like it.
+    pub(super) fn ours(&self) -> bool {
+        self.key.is_some() || (self.id.is_some() && self.first_name.is_some() && self.last_name.is_some())
+    }
 }
 
 impl Found {
@@ -82,6 +111,7 @@ impl Columns {
             date: None,
             accuracy: one(&self.accuracy, "--accuracy-column", ACCURACY)?,
             person: one(&self.person, "--person-column", PERSON)?,
+            own: Own::find(&plains),
         };
         if self.time.is_none() {
             let date = usual(&["date"]);
@@ -152,7 +182,7 @@ mod tests {
             "uid,location-lat,location-long,date time,horizontal_accuracy",
             "PersonID,Latitude (deg),Longitude (deg),epoch_s,acc",
         ] {
-            let Found { latitude, longitude, time, accuracy, person, date } = find(header);
+            let Found { latitude, longitude, time, accuracy, person, date, own: _ } = find(header);
             assert_eq!(
                 [person, latitude, longitude, time, accuracy, date],
                 [Some(0), Some(1), Some(2), Some(3), Some(4), None],

@@ -1,6 +1,6 @@
 //! What the OwnTracks app sends and its Recorder keeps: JSON objects of several `_type`s, of which `location` is ours.
 
-use crate::domain::FieldError;
+use crate::domain::{FieldError, unix_seconds};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ pub fn read(value: &Value) -> Result<Message, Vec<FieldError>> {
     let accuracy_m = number("acc", false).filter(|metres| *metres >= 0.0);
     let seconds = number("tst", true);
     let time = seconds.and_then(|seconds| {
-        let time = DateTime::from_timestamp_micros((seconds * 1e6) as i64).filter(|_| seconds.abs() < 1e11);
+        let time = unix_seconds(seconds);
         if time.is_none() {
             errors.push(FieldError::new("tst", format!("must be Unix time in seconds; got {seconds}")));
         }

@@ -1,7 +1,7 @@
 //! Readers on what programs write, on what goes wrong, and on what nobody expects.
 
 use super::*;
-use crate::domain::{Location, Person, parse_time};
+use crate::domain::{Location, Person, PersonId, parse_time};
 use proptest::prelude::*;
 use std::io::{Cursor, Read, Write};
 
@@ -87,7 +87,8 @@ fn gpx_says_whose_it_is_only_where_asked() {
     let all = read_all(sample("strava.gpx"), &Options::default());
     assert!(all.broken.unwrap().message.contains("--person"));
     let columns = Columns { person: Some("name".to_owned()), ..Columns::default() };
-    let all = read_all(sample("strava.gpx"), &Options { columns, person_by: PersonBy::Name, ..Options::default() });
+    let all =
+        read_all(sample("strava.gpx"), &Options { columns, person_by: Some(PersonBy::Name), ..Options::default() });
     assert_eq!(all.fixes[0].who, Who::Name("Lunch Walk & Talk".into()));
 }
 
@@ -100,7 +101,7 @@ fn gpx_in_other_encodings() {
         )
     };
     let columns = Columns { person: Some("name".to_owned()), ..Columns::default() };
-    let options = Options { columns, person_by: PersonBy::Name, ..Options::default() };
+    let options = Options { columns, person_by: Some(PersonBy::Name), ..Options::default() };
     let latin: Vec<u8> = xml("ISO-8859-1").chars().map(|c| c as u8).collect();
     let wide: Vec<u8> =
         "\u{feff}".chars().chain(xml("UTF-16").chars()).flat_map(|c| (c as u16).to_le_bytes()).collect();
@@ -181,7 +182,7 @@ fn csv_as_all_the_world_writes_it() {
     ] {
         assert_eq!(good(text).points(), wanted, "{text}");
     }
-    let zone = Options { timezone: Some(chrono_tz::America::Denver), ..somebody() };
+    let zone = Options { timezone: Some(Timezone { zone: chrono_tz::America::Denver, twice: None }), ..somebody() };
     assert_eq!(read_all("lat,lon,time\n35.5,-106.25,2026-06-02 09:00", &zone).points(), wanted[..1]);
 }
 
@@ -211,7 +212,7 @@ fn csv_lines_are_counted_whatever_ends_them() {
 fn csv_rows_without_a_position_are_no_errors() {
     let text = "id,epoch_s,lat,lon\n1,1344135654.999000072,0.350900900,36.923004900\n1,1344138283.0,,\n2,1344138284.0,NA,NA\n2,,1,2\n";
     let columns = Columns { person: Some("id".to_owned()), ..Columns::default() };
-    let all = read_all(text, &Options { columns, person_by: PersonBy::Key, ..Options::default() });
+    let all = read_all(text, &Options { columns, person_by: Some(PersonBy::Key), ..Options::default() });
     assert_eq!(all.points(), [point(0.3509009, 36.9230049, "2012-08-05T03:00:54.999Z")]);
     assert_eq!(all.fixes[0].who, Who::Key("1".into()));
     assert_eq!(all.skipped, [(3, Skip::NoPosition), (4, Skip::NoPosition), (5, Skip::NoTime)]);
@@ -414,21 +415,145 @@ fn location() -> impl Strategy<Value = Location> {
     )
 }
 
-fn written(media: Media, locations: &[Location]) -> Vec<u8> {
-    let person = Person {
+fn ada() -> Person {
+    Person {
         id: PersonId::new(1, "id").unwrap(),
-        first_name: "Ada <&>".to_owned(),
+        first_name: "=Ada <&>".to_owned(),
         last_name: "\"Lovelace\"".to_owned(),
         company_name: "]]> 'Engines'".to_owned(),
-    };
+    }
+}
+
+fn written(media: Media, locations: &[Location]) -> Vec<u8> {
     let (mut out, mut writer) = (Vec::new(), LocationWriter::new(media));
     writer.begin(&mut out).unwrap();
-    writer.person(&mut out, &person).unwrap();
+    writer.person(&mut out, &ada(), Some("@key,1")).unwrap();
     for location in locations {
         writer.location(&mut out, location).unwrap();
     }
     writer.end(&mut out).unwrap();
     out
+}
+
+/// All that our exports tell of her.
+fn exported_ada() -> Exported {
+    let Person { id, first_name, last_name, company_name } = ada();
+    Exported {
+        id: Some(id),
+        key: Some("@key,1".to_owned()),
+        full_name: Some(format!("{first_name} {last_name}")),
+        names: Some((first_name, last_name)),
+        company_name: Some(company_name),
+    }
+}
+
+/// The rule of whose a record is, by what the caller says, the same for every format that we write.
+#[test]
+fn whose_it_is_follows_one_rule() {
+    let location = Location {
+        id: 7,
+        person_id: ada().id,
+        coordinate: Coordinate::new(35.0, -106.0).unwrap(),
+        creation_time: parse_time("2026-06-02T15:00:00Z").unwrap(),
+        accuracy_m: None,
+    };
+    let exported = |by| Who::Exported(by, exported_ada().into());
+    for media in [Media::Csv, Media::GeoJson, Media::Gpx] {
+        let text = written(media, std::slice::from_ref(&location));
+        let who = |person: Option<Who>, column: Option<&str>, person_by: Option<PersonBy>| {
+            let columns = Columns { person: column.map(str::to_owned), ..Columns::default() };
+            let all = read_all(&text, &Options { person, columns, person_by, ..Options::default() });
+            assert_eq!((&all.broken, &all.bad), (&None, &Vec::new()), "{media:?}");
+            all.fixes[0].who.clone()
+        };
+        assert_eq!(who(None, None, None), exported(PersonBy::Id), "{media:?}");
+        assert_eq!(who(None, None, Some(PersonBy::Id)), Who::Id(ada().id), "{media:?}");
+        assert_eq!(who(None, None, Some(PersonBy::Key)), exported(PersonBy::Key), "{media:?}");
+        assert_eq!(who(None, None, Some(PersonBy::Name)), exported(PersonBy::Name), "{media:?}");
+        // The caller's word is above all of that.
+        let bob = Who::Key("bob".into());
+        for by in [None, Some(PersonBy::Id), Some(PersonBy::Key), Some(PersonBy::Name)] {
+            assert_eq!(who(Some(bob.clone()), None, by), bob, "{media:?}");
+        }
+        if media != Media::Gpx {
+            let company = Some("company_name");
+            assert_eq!(who(None, company, Some(PersonBy::Key)), Who::Key("]]> 'Engines'".into()), "{media:?}");
+        }
+    }
+    // The name of a track is that of somebody of whom the file tells more.
+    let gpx = written(Media::Gpx, std::slice::from_ref(&location));
+    let columns = Columns { person: Some("name".to_owned()), ..Columns::default() };
+    let all = read_all(gpx, &Options { columns, person_by: Some(PersonBy::Name), ..Options::default() });
+    assert_eq!(all.fixes[0].who, exported(PersonBy::Name));
+}
+
+/// As they were before names and keys were in them.
+#[test]
+fn older_exports_are_no_keys_and_their_names_count() {
+    let gpx = "<gpx xmlns:uc=\"urn:udaconnect:gpx:1\"><trk><name>Ada Lovelace</name><desc>Engines</desc><extensions>\
+        <uc:person_id>7</uc:person_id></extensions><trkseg>\
+        <trkpt lat=\"1\" lon=\"101\"><time>2026-06-02T15:00:00Z</time></trkpt></trkseg></trk></gpx>";
+    let read = |person_by| read_all(gpx, &Options { person_by, ..Options::default() });
+    let exported = Exported {
+        id: Some(PersonId::new(7, "id").unwrap()),
+        full_name: Some("Ada Lovelace".to_owned()),
+        ..Exported::default()
+    };
+    for by in [PersonBy::Id, PersonBy::Name] {
+        let said = if by == PersonBy::Id { None } else { Some(by) };
+        assert_eq!(read(said).fixes[0].who, Who::Exported(by, exported.clone().into()));
+    }
+    let by_key = read(Some(PersonBy::Key));
+    assert!(by_key.fixes.is_empty() && by_key.bad[0].1.message.contains("no key of this person"), "{by_key:?}");
+    // A table with such a column may be anybody's: it holds what the caller says.
+    let csv = "person_id,lat,lon,time\n7,1,101,2026-06-02\n";
+    let read = |person_by| read_all(csv, &Options { person_by, ..Options::default() }).fixes[0].who.clone();
+    assert_eq!(read(None), Who::Id(PersonId::new(7, "id").unwrap()));
+    assert_eq!(read(Some(PersonBy::Key)), Who::Key("7".into()));
+    // With names beside, it is one of ours (what the API answers has no keys).
+    let csv = "person_id,lat,lon,time,external_key,first_name,last_name\n7,1,101,2026-06-02,,Ada,Lovelace\n";
+    let all = read_all(csv, &Options { person_by: Some(PersonBy::Key), ..Options::default() });
+    assert!(all.bad[0].1.message.contains("no key of this person, whose person_id is 7"), "{all:?}");
+    // Without any id, key or name alone may do.
+    let csv = "lat,lon,time,external_key,first_name,last_name\n1,101,2026-06-02,k,Ada,Lovelace\n";
+    for by in [PersonBy::Key, PersonBy::Name] {
+        let all = read_all(csv, &Options { person_by: Some(by), ..Options::default() });
+        assert!(matches!(all.fixes[0].who, Who::Exported(found, _) if found == by), "{all:?}");
+    }
+}
+
+#[test]
+fn a_column_that_the_caller_names_counts_for_owntracks_too() {
+    let message =
+        r#"{"_type":"location","lat":1,"lon":101,"tst":1780412400,"topic":"owntracks/bob/tablet","tid":"AD"}"#;
+    let columns = Columns { person: Some("tid".to_owned()), ..Columns::default() };
+    let options = Options { columns, person_by: Some(PersonBy::Key), ..Options::default() };
+    assert_eq!(read_all(message, &options).fixes[0].who, Who::Key("AD".into()));
+}
+
+#[test]
+fn no_cell_of_text_is_a_formula() {
+    let person = Person { company_name: "-2+3".to_owned(), ..ada() };
+    let mut out = Vec::new();
+    let mut writer = MeetingWriter::nearby(Media::Csv);
+    writer.begin(&mut out).unwrap();
+    let location = Location {
+        id: 7,
+        person_id: person.id,
+        coordinate: Coordinate::new(-35.0, -106.0).unwrap(),
+        creation_time: parse_time("2026-06-02T15:00:00Z").unwrap(),
+        accuracy_m: None,
+    };
+    writer.location(&mut out, &location, &person).unwrap();
+    for (csv, row) in [
+        (out, "1,'=Ada <&>,\"\"\"Lovelace\"\"\",'-2+3,7,2026-06-02T15:00:00Z,,-35,-106\r\n"),
+        (
+            written(Media::Csv, &[location]),
+            "1,-35,-106,2026-06-02T15:00:00Z,,\"'@key,1\",'=Ada <&>,\"\"\"Lovelace\"\"\",]]> 'Engines'\r\n",
+        ),
+    ] {
+        assert_eq!(std::str::from_utf8(&csv).unwrap().split_once("\r\n").unwrap().1, row);
+    }
 }
 
 /// Something like a file, with something wrong.
@@ -463,16 +588,25 @@ proptest! {
     #[test]
     fn what_is_written_comes_back_exactly(locations in proptest::collection::vec(location(), 0..20)) {
         for media in [Media::Csv, Media::GeoJson, Media::Gpx] {
-            let all = read_all(written(media, &locations), &Options::default());
+            // A zone is for times that name none.
+            let timezone = Some(Timezone { zone: chrono_tz::Europe::Berlin, twice: None });
+            let all = read_all(written(media, &locations), &Options { timezone, ..Options::default() });
             prop_assert_eq!(&all.broken, &None);
             prop_assert_eq!(all.fixes.len(), locations.len());
             for (fix, location) in all.fixes.iter().zip(&locations) {
                 prop_assert_eq!(fix.coordinate, location.coordinate);
                 prop_assert_eq!(fix.time, location.creation_time);
                 prop_assert_eq!(fix.accuracy_m, location.accuracy_m);
-                prop_assert_eq!(&fix.who, &Who::Id(location.person_id));
+                prop_assert_eq!(&fix.who, &Who::Exported(PersonBy::Id, exported_ada().into()));
             }
         }
+    }
+
+    #[test]
+    fn every_text_comes_back_from_its_cell(text in "['=+@a -]{0,6}|\\PC{0,8}") {
+        let cell = value::to_cell(&text);
+        prop_assert_eq!(value::from_cell(&cell), text.as_str());
+        prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']));
     }
 
     #[test]
@@ -494,7 +628,7 @@ proptest! {
     #[test]
     fn no_text_makes_a_value_panic(text in "\\PC{0,40}", tail in "[0-9:+\\-., TZ/]{0,30}") {
         for text in [&text, &tail] {
-            let _ = value::time(text, Some(chrono_tz::Europe::Berlin));
+            let _ = value::time(text, Some(Timezone { zone: chrono_tz::Europe::Berlin, twice: None }));
             let _ = value::number(text);
             let _ = PersonBy::Id.who(text);
         }

@@ -1,9 +1,10 @@
 //! Numbers, times and positions as people and programs write them.
 
 use super::Bad;
-use crate::domain::{Coordinate, parse_time, to_micros};
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeZone, Utc};
+use crate::domain::{Coordinate, checked_time, parse_time};
+use chrono::{DateTime, LocalResult, NaiveDateTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
+use std::borrow::Cow;
 
 /// A text as messages quote it: not endlessly.
 pub(super) fn shown(text: &str) -> String {
@@ -53,15 +54,32 @@ pub(super) fn accuracy(metres: f64) -> Result<Option<f64>, Bad> {
     }
 }
 
+/// The zone of times that name none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timezone {
+    pub zone: Tz,
+    /// Which is meant of two times that a clock there showed; absent: neither, they are bad.
+    pub twice: Option<Twice>,
+}
+
+/// One of two times that a wall clock shows in the night when it is set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Twice {
+    /// Before the clock is set back
+    Earlier,
+    /// After it
+    Later,
+}
+
 /// Reads a time: Unix time, or a date with a time of day ([`parse_time`] and its usual variants). One without a zone is in
 /// `zone`, or UTC.
 ///
 /// Unix time may have decimals, and be in seconds, milliseconds, microseconds or nanoseconds: up to 10¹¹ it is seconds (the
 /// year 5138), and each next unit begins where the one before it ends. The error is a sentence without the field's name.
-pub(super) fn time(text: &str, zone: Option<Tz>) -> Result<DateTime<Utc>, String> {
+pub(super) fn time(text: &str, zone: Option<Timezone>) -> Result<DateTime<Utc>, String> {
     let text = text.trim();
     if let Some(time) = unix_time(text) {
-        return time.map(to_micros).ok_or_else(|| wrong_time(text));
+        return time.and_then(checked_time).ok_or_else(|| wrong_time(text));
     }
     let (text, named) = usual(text);
     let time = parse_time(&text).map_err(|_| wrong_time(&text))?;
@@ -78,13 +96,41 @@ fn wrong_time(text: &str) -> String {
     )
 }
 
-/// A wall clock's time in a zone; the error says when there is no such time. Of two, when clocks are set back, it is the first.
-fn local(time: NaiveDateTime, zone: Tz) -> Result<DateTime<Utc>, String> {
-    match zone.from_local_datetime(&time) {
-        LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Ok(time.to_utc()),
-        LocalResult::None => {
-            Err(format!("{time} did not happen in {zone}: clocks were set forward; is it another --timezone?"))
+/// A wall clock's time in a zone; the error says when there is no such time, or which two it may be.
+fn local(time: NaiveDateTime, Timezone { zone, twice }: Timezone) -> Result<DateTime<Utc>, String> {
+    match (zone.from_local_datetime(&time), twice) {
+        (LocalResult::Single(time), _) | (LocalResult::Ambiguous(time, _), Some(Twice::Earlier)) => Ok(time.to_utc()),
+        (LocalResult::Ambiguous(_, time), Some(Twice::Later)) => Ok(time.to_utc()),
+        (LocalResult::Ambiguous(earlier, later), None) => {
+            let [earlier, later] =
+                [earlier, later].map(|time| time.to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true));
+            Err(format!(
+                "{time} happened twice in {zone}, at {earlier} and at {later}: clocks were set back; \
+                 say which by --ambiguous-time earlier or later"
+            ))
         }
+        (LocalResult::None, _) => {
+            Err(format!("{time} did not happen in {zone}: clocks were set forward past it; is it another --timezone?"))
+        }
+    }
+}
+
+/// Whether a spreadsheet takes a text for a formula; the full-width forms are among it.
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'])
+}
+
+/// A text as a cell of CSV holds it: what a spreadsheet would take for a formula has a `'` in front, and so has what looks like
+/// that already, so that [`from_cell`] brings every text back.
+pub(super) fn to_cell(text: &str) -> Cow<'_, str> {
+    if is_formula(text.trim_start_matches('\'')) { format!("'{text}").into() } else { text.into() }
+}
+
+/// The text of a cell that [`to_cell`] or a program like it wrote.
+pub(super) fn from_cell(cell: &str) -> &str {
+    match cell.strip_prefix('\'') {
+        Some(text) if is_formula(text.trim_start_matches('\'')) => text,
+        _ => cell,
     }
 }
 
@@ -204,13 +250,64 @@ mod tests {
 
     #[test]
     fn a_time_without_a_zone_is_in_the_one_given() {
-        let zone = Some(chrono_tz::Europe::Berlin);
+        let zone = Some(Timezone { zone: chrono_tz::Europe::Berlin, twice: None });
         assert_eq!(time("2026-06-02 14:00:00", zone), Ok(utc("2026-06-02T12:00:00Z")));
         assert_eq!(time("2026-01-02 13:00", zone), Ok(utc("2026-01-02T12:00:00Z")));
         assert_eq!(time("2026-06-02T14:00:00Z", zone), Ok(utc("2026-06-02T14:00:00Z")), "it names one");
         assert_eq!(time("1780401600", zone), Ok(utc("2026-06-02T12:00:00Z")), "Unix time has none");
-        assert!(time("2026-03-29 02:30:00", zone).unwrap_err().contains("set forward"));
-        assert_eq!(time("2026-10-25 02:30:00", zone), Ok(utc("2026-10-25T00:30:00Z")), "the first of two");
+    }
+
+    #[test]
+    fn a_wall_clocks_time_that_is_twice_or_never_is_said() {
+        let at = |text: &str, zone: Tz, twice| time(text, Some(Timezone { zone, twice }));
+        for (text, zone, never) in [
+            ("2026-03-29 02:30:00", chrono_tz::Europe::Berlin, true),
+            ("2026-03-29 02:00:00", chrono_tz::Europe::Berlin, true),
+            ("2026-03-29 03:00:00", chrono_tz::Europe::Berlin, false),
+            ("2026-10-04 02:15:00", chrono_tz::Australia::Lord_Howe, true),
+            ("2011-12-30 12:00:00", chrono_tz::Pacific::Apia, true),
+        ] {
+            for twice in [None, Some(Twice::Earlier), Some(Twice::Later)] {
+                assert_eq!(at(text, zone, twice).is_err_and(|why| why.contains("did not happen")), never, "{text}");
+            }
+        }
+        for (text, zone, earlier, later) in [
+            ("2026-10-25 02:30:00.25", chrono_tz::Europe::Berlin, "2026-10-25T00:30:00.25Z", "2026-10-25T01:30:00.25Z"),
+            ("2026-11-01 01:59", chrono_tz::America::Denver, "2026-11-01T07:59:00Z", "2026-11-01T08:59:00Z"),
+            ("2026-04-05 01:45", chrono_tz::Australia::Lord_Howe, "2026-04-04T14:45:00Z", "2026-04-04T15:15:00Z"),
+        ] {
+            let said = at(text, zone, None).unwrap_err();
+            let shown = |time: &str| utc(time).to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            assert!(said.contains(&shown(earlier)) && said.contains(&shown(later)), "{said}");
+            assert!(said.contains("--ambiguous-time"), "{said}");
+            assert_eq!(at(text, zone, Some(Twice::Earlier)), Ok(utc(earlier)));
+            assert_eq!(at(text, zone, Some(Twice::Later)), Ok(utc(later)));
+            // What names its zone is not in doubt.
+            assert_eq!(at(earlier, zone, None), Ok(utc(earlier)));
+            assert_eq!(at(later, zone, None), Ok(utc(later)));
+        }
+        assert!(at("2026-10-25 03:00:00", chrono_tz::Europe::Berlin, None).is_ok(), "once again");
+    }
+
+    #[test]
+    fn cells_are_no_formulas_and_come_back() {
+        for (text, cell) in [
+            ("Ada", "Ada"),
+            ("", ""),
+            ("'", "'"),
+            ("O'Brien", "O'Brien"),
+            ("'t Hooft", "'t Hooft"),
+            ("=1+1", "'=1+1"),
+            ("+49", "'+49"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\tx", "'\tx"),
+            ("＝1", "'＝1"),
+            ("'=1", "''=1"),
+            ("''=1", "'''=1"),
+        ] {
+            assert_eq!((to_cell(text).as_ref(), from_cell(cell)), (cell, text));
+        }
     }
 
     #[test]

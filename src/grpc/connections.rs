@@ -1,6 +1,6 @@
 use super::status::{self, range, within_time};
 use crate::domain::{EncounterRule, Error, FieldError, PersonId, Result};
-use crate::meetings::{self, Question};
+use crate::meetings::{self, Met, Part, Question};
 use crate::store::Store;
 use crate::wire::proto::connection_service_server::ConnectionService;
 use crate::wire::proto::{
@@ -8,7 +8,7 @@ use crate::wire::proto::{
 };
 use crate::wire::{connection, encounter, from_duration};
 use chrono::TimeDelta;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use prost_types::{Duration as WireDuration, Timestamp};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -33,6 +33,9 @@ impl ConnectionService for Connections {
         let question =
             question(&mut errors, request.person_id, request.from.as_ref(), request.to.as_ref(), request.rule.as_ref());
         let min_duration = keep(&mut errors, length(request.min_duration.as_ref(), "min_duration"));
+        if min_duration.flatten().is_some_and(|length| length < TimeDelta::zero()) {
+            errors.push(FieldError::new("min_duration", "must be 0 or more"));
+        }
         let limit = match usize::try_from(request.limit) {
             Ok(0) => Some(usize::MAX),
             Ok(limit) => Some(limit),
@@ -44,13 +47,19 @@ impl ConnectionService for Connections {
         };
         let ((question, min_duration), limit) =
             finish(errors, question.zip(min_duration).zip(limit)).map_err(status::of)?;
-        let found = meetings::connections(&self.store, question, min_duration.unwrap_or_default(), None, limit);
-        let page = within_time(self.timeout, found).await.map_err(status::of)?;
-        let answers = page
-            .items
-            .into_iter()
-            .map(|(met, person)| Ok(ListConnectionsResponse { connection: Some(connection(&met, person)) }));
-        Ok(Response::new(stream::iter(answers).boxed()))
+        let part = Part {
+            min_duration: min_duration.unwrap_or_default(),
+            after: None,
+            limit,
+            encounters: request.include_encounters.then_some(meetings::MAX_LISTED_ENCOUNTERS),
+        };
+        let mut list = List { store: self.store.clone(), timeout: self.timeout, question, part, more: true };
+        // The first page before the answer begins: by then it shows whether the question can be answered.
+        let first = list.next().await?.unwrap_or_default();
+        let rest = stream::try_unfold(list, |mut list| async move { Ok(list.next().await?.map(|page| (page, list))) });
+        let pages = stream::once(std::future::ready(Ok::<_, Status>(first))).chain(rest);
+        let answers = pages.map_ok(|page| stream::iter(page.into_iter().map(|met| Ok(answer(met))))).try_flatten();
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn list_encounters(
@@ -67,6 +76,34 @@ impl ConnectionService for Connections {
         let encounters = found.await.map_err(status::of)?.iter().map(encounter).collect();
         Ok(Response::new(ListEncountersResponse { encounters }))
     }
+}
+
+/// A long list of connections, asked for page by page.
+struct List {
+    store: Store,
+    timeout: Duration,
+    question: Question,
+    part: Part,
+    more: bool,
+}
+
+impl List {
+    async fn next(&mut self) -> Result<Option<Vec<Met>>, Status> {
+        if !self.more || self.part.limit == 0 {
+            return Ok(None);
+        }
+        let found = within_time(self.timeout, meetings::connections(&self.store, self.question, self.part));
+        let page = found.await.map_err(status::of)?;
+        self.more = page.next.is_some();
+        self.part.after = page.next;
+        self.part.limit -= page.items.len();
+        Ok(Some(page.items))
+    }
+}
+
+fn answer(Met { connection: met, person, encounters }: Met) -> ListConnectionsResponse {
+    let encounters = encounters.unwrap_or_default();
+    ListConnectionsResponse { connection: Some(connection(&met, person, &encounters)) }
 }
 
 /// What both calls ask alike; everything that is wrong is added to `errors`.

@@ -1,17 +1,17 @@
-use super::status::{self, page_size, range, within, within_time, wrong_token};
+use super::status::{self, page_size, range, within, within_time};
 use super::stream;
 use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
 use crate::ingest::{LocationSink, Outcome};
 use crate::runtime::{request, trace};
 use crate::store::{LocationPosition, Store};
-use crate::wire;
 use crate::wire::proto::location_service_server::LocationService;
 use crate::wire::proto::record_location_response::Outcome as Answer;
 use crate::wire::proto::{
     ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
     StreamLocationsResponse,
 };
-use chrono::{DateTime, Utc};
+use crate::wire::{self, Listed};
+use chrono::Utc;
 use std::time::Duration;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +78,8 @@ impl LocationService for Locations {
         let Question { person, range, after, size } = question;
         let page =
             within_time(self.timeout, self.store.locations(person, range, after, size)).await.map_err(status::of)?;
-        let token = |next: LocationPosition| format!("{}.{}", next.creation_time.timestamp_micros(), next.id);
+        let listed = Listed::locations(person, range);
+        let token = |next: LocationPosition| listed.after_location(next.creation_time, next.id);
         Ok(Response::new(ListLocationsResponse {
             locations: page.items.iter().map(wire::location).collect(),
             next_page_token: page.next.map(token).unwrap_or_default(),
@@ -109,9 +110,14 @@ impl Question {
         let person = PersonId::new(request.person_id, "person_id");
         let range = range(request.from.as_ref(), request.to.as_ref());
         let size = page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE);
-        let after = match request.page_token.as_str() {
-            "" => Ok(None),
-            token => position(token).map(Some).ok_or_else(|| wrong_token(token)),
+        let after = match (request.page_token.as_str(), &person, &range) {
+            ("", ..) => Ok(None),
+            (token, Ok(person), Ok(range)) => {
+                let position = Listed::locations(*person, *range).location("page_token", *range, token);
+                position.map(|(creation_time, id)| Some(LocationPosition { creation_time, id }))
+            }
+            // Of which list it must be is not known, but its form is.
+            (token, ..) => Listed::check_location("page_token", token).map(|()| None),
         };
         match (person, range, size, after) {
             (Ok(person), Ok(range), Ok(size), Ok(after)) => Ok(Self { person, range, after, size }),
@@ -122,10 +128,4 @@ impl Question {
             }
         }
     }
-}
-
-fn position(token: &str) -> Option<LocationPosition> {
-    let (micros, id) = token.split_once('.')?;
-    let creation_time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-    TimeRange::ALL.contains(creation_time).then_some(LocationPosition { creation_time, id: id.parse().ok()? })
 }

@@ -1,5 +1,7 @@
 //! What goes around every call: counting and timing, and the plain HTTP paths beside the services.
 
+use super::status;
+use crate::domain::Error;
 use crate::runtime::probes::{METRICS_TYPE, Probes};
 use crate::runtime::{request, trace};
 use axum::Router;
@@ -9,7 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use axum::middleware::Next;
 use axum::routing::get;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Counts and times calls by method; of a stream, the time until it begins.
 pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
@@ -22,7 +24,16 @@ pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
         let span = request::span(&id, &path, header);
         (id, span)
     };
-    let mut response = request::within(id.clone(), span.clone(), next.run(asked)).await;
+    let deadline = deadline(&asked);
+    let answering = request::within(id.clone(), span.clone(), next.run(asked));
+    let mut response = match deadline {
+        None => answering.await,
+        // tonic would drop the call without a word: nothing counted, no id.
+        Some(deadline) => tokio::time::timeout(deadline, answering).await.unwrap_or_else(|_| {
+            let error = Error::TimedOut("the call was not done within its deadline; ask for less at once".to_owned());
+            span.in_scope(|| status::of(error)).into_http()
+        }),
+    };
     // A call that failed says so in the headers; one that went well, in trailers that are not there yet.
     let code = response.headers().get("grpc-status").and_then(|code| code.to_str().ok()).unwrap_or("0").to_owned();
     // Anybody may invent a method, and would make a time series with it.
@@ -40,6 +51,23 @@ pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
     metrics::counter!("udaconnect_grpc_calls_total", "method" => method.clone(), "code" => code).increment(1);
     metrics::histogram!("udaconnect_grpc_call_seconds", "method" => method).record(begin.elapsed());
     response
+}
+
+/// The deadline that the caller gave (`grpc-timeout`), less a moment to say that it is over.
+fn deadline(asked: &Request) -> Option<Duration> {
+    let text = asked.headers().get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
+    let given = match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(given - (given / 10).min(Duration::from_millis(50)))
 }
 
 /// Adds `/livez`, `/readyz` and `/metrics`.

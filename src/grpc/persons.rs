@@ -1,12 +1,12 @@
-use super::status::{self, page_size, wrong_token};
-use crate::domain::{NewPerson, PersonId};
+use super::status::{self, page_size};
+use crate::domain::{NewPerson, PersonId, Search};
 use crate::store::Store;
-use crate::wire;
 use crate::wire::proto::person_service_server::PersonService;
 use crate::wire::proto::{
     CreatePersonRequest, CreatePersonResponse, DeletePersonRequest, DeletePersonResponse, GetPersonRequest,
     GetPersonResponse, ListPersonsRequest, ListPersonsResponse,
 };
+use crate::wire::{self, Listed};
 use tonic::{Request, Response, Status};
 
 /// The attendees.
@@ -40,17 +40,16 @@ impl PersonService for Persons {
     ) -> Result<Response<ListPersonsResponse>, Status> {
         let request = request.into_inner();
         let size = page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE).map_err(|error| status::of(error.into()))?;
+        let search = Search::new("query", &request.query).map_err(|error| status::of(error.into()))?;
+        let listed = Listed::persons(&request.query);
         let after = match request.page_token.as_str() {
             "" => None,
-            token => {
-                let id = token.parse().ok().and_then(|id| PersonId::new(id, "page_token").ok());
-                Some(id.ok_or_else(|| status::of(wrong_token(token).into()))?)
-            }
+            token => Some(listed.person("page_token", token).map_err(|error| status::of(error.into()))?),
         };
-        let page = self.store.persons(&request.query, after, size).await.map_err(status::of)?;
+        let page = self.store.persons(&search, after, size).await.map_err(status::of)?;
         Ok(Response::new(ListPersonsResponse {
             persons: page.items.into_iter().map(wire::person).collect(),
-            next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
+            next_page_token: page.next.map(|id| listed.after_person(id)).unwrap_or_default(),
         }))
     }
 

@@ -22,7 +22,10 @@ pub(super) fn of(error: Error) -> Status {
         }
         Error::TooBroad(detail) => Status::invalid_argument(detail),
         Error::Overloaded => again(Code::ResourceExhausted, text, 1),
-        Error::TimedOut(detail) => Status::deadline_exceeded(detail),
+        Error::TimedOut(detail) => {
+            tracing::warn!(error = detail, "a call was not done in time");
+            Status::deadline_exceeded(detail)
+        }
         Error::Unavailable { dependency, detail } => {
             tracing::warn!(dependency, error = detail, "a call failed because a dependency is not available");
             again(Code::Unavailable, format!("{dependency} is not available; try again later"), 2)
@@ -55,18 +58,17 @@ pub(super) fn page_size(given: i32, default: usize, most: usize) -> Result<usize
     }
 }
 
-/// The error for a token that is none of ours.
-pub(super) fn wrong_token(given: &str) -> FieldError {
-    let shown: String = given.chars().take(60).collect();
-    FieldError::new("page_token", format!("must be a next_page_token of this list, or empty; got {shown:?}"))
-}
-
 /// A half-open range of which either end may be absent; the error names every wrong end.
 pub(super) fn range(from: Option<&Timestamp>, to: Option<&Timestamp>) -> Result<TimeRange, Vec<FieldError>> {
     let time = |time: Option<&Timestamp>, open, field| time.map_or(Ok(open), |time| from_timestamp(time, field));
     match (time(from, TimeRange::ALL.from(), "from"), time(to, TimeRange::ALL.to(), "to")) {
-        (Ok(from), Ok(to)) => TimeRange::new(from, to)
-            .map_err(|_| vec![FieldError::new("to", format!("must be after from ({from:?}); got {to:?}"))]),
+        (Ok(from), Ok(to)) => TimeRange::new(from, to).map_err(|error| {
+            let named = |error: FieldError| match error.field.as_str() {
+                "start_date" => FieldError::new("from", error.message),
+                _ => FieldError::new("to", error.message.replace("start_date", "from")),
+            };
+            error.into_fields("to").into_iter().map(named).collect()
+        }),
         (from, to) => Err(from.err().into_iter().chain(to.err()).collect()),
     }
 }

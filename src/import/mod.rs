@@ -5,7 +5,7 @@ mod load;
 mod persons;
 mod summary;
 
-use crate::formats::{Columns, Format, Options, PersonBy};
+use crate::formats::{Columns, Format, Options, PersonBy, Timezone, Twice};
 use crate::ingest::IngestArgs;
 use crate::runtime::Incomplete;
 use crate::store::{DatabaseArgs, Store};
@@ -16,7 +16,14 @@ use std::path::PathBuf;
 ///
 /// What a file is, is found out from its content, also when it is packed with gzip or zstd. What is stored already is
 /// stored once: after an interruption, or with a corrected file, simply run it again. With KAFKA_BOOTSTRAP locations go
-/// through Kafka, else straight to the database. Exit status 0: everything is stored;
+/// through Kafka, else straight to the database.
+///
+/// Whose a location is: --person if given; else what --person-column names; else what the record says. --person-by says what
+/// that text is. Files of `export` hold person_id, external_key and names, of which the part counts that --person-by asks for;
+/// without it that is person_id, and key and names must be those of whoever has the id here, so that nothing is stored under
+/// a stranger who has the id in this database. A name that several have is refused with their ids and keys.
+///
+/// Exit status 0: everything is stored;
 /// 3: all that is good is stored, something was refused; 1: it failed or was stopped.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -32,9 +39,9 @@ pub struct Args {
     /// The CSV column, GeoJSON property or element of a GPX track that says whose a location is
     #[arg(long, env = "IMPORT_PERSON_COLUMN", value_name = "NAME")]
     person_column: Option<String>,
-    /// What --person and the person column hold
-    #[arg(long, env = "IMPORT_PERSON_BY", value_name = "KIND", default_value = "id")]
-    person_by: PersonBy,
+    /// What --person and the person column hold; id when absent, and then only if what else the record says of the person agrees
+    #[arg(long, env = "IMPORT_PERSON_BY", value_name = "KIND")]
+    person_by: Option<PersonBy>,
     /// The company of persons that are created
     #[arg(long, env = "IMPORT_COMPANY", value_name = "NAME", default_value = "imported")]
     company: String,
@@ -56,6 +63,9 @@ pub struct Args {
     /// The zone of times that name none, e.g. Europe/Berlin
     #[arg(long, env = "IMPORT_TIMEZONE", value_name = "ZONE", default_value = "UTC", value_parser = timezone)]
     timezone: chrono_tz::Tz,
+    /// Which time is meant of two that a clock in --timezone showed, as it does when it is set back; without this they are refused
+    #[arg(long, env = "IMPORT_AMBIGUOUS_TIME", value_name = "WHICH")]
+    ambiguous_time: Option<Twice>,
     /// Go on after what is bad, and report it at the end (as without this option)
     #[arg(long, env = "IMPORT_SKIP_BAD", conflicts_with = "stop_at_bad")]
     skip_bad: bool,
@@ -86,7 +96,9 @@ fn timezone(text: &str) -> Result<chrono_tz::Tz, String> {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let files = files::find(&args.files)?;
     let person = match &args.person {
-        Some(text) => Some(args.person_by.who(text).map_err(anyhow::Error::msg).context("--person")?),
+        Some(text) => {
+            Some(args.person_by.unwrap_or_default().who(text).map_err(anyhow::Error::msg).context("--person")?)
+        }
         None => None,
     };
     // The names of persons to be are checked before anything is done.
@@ -104,7 +116,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             person: args.person_column,
             delimiter: args.delimiter,
         },
-        timezone: Some(args.timezone),
+        timezone: Some(Timezone { zone: args.timezone, twice: args.ambiguous_time }),
     };
     let store = Store::new(&args.database, "import")?;
     store.ready().await?;

@@ -1,4 +1,4 @@
-use crate::domain::Error;
+use crate::domain::{Error, quoted};
 use crate::stream::Place;
 
 /// What a caller gets for a location that is queued. It names the place in Kafka, so nothing need be kept for it: whether the
@@ -40,8 +40,7 @@ impl std::str::FromStr for Receipt {
             })
             .map(Self)
             .ok_or_else(|| {
-                let shown: String = text.chars().take(60).collect();
-                Error::invalid("receipt", format!("must be a receipt such as 3-12345; got {shown:?}"))
+                Error::invalid("receipt", format!("must be a receipt such as 3-12345; got {}", quoted(text)))
             })
     }
 }

@@ -4,6 +4,7 @@ use super::shutdown::after_pause;
 use super::{request, trace};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
@@ -105,10 +106,14 @@ pub async fn observe(
     let header = |name: &str| asked.headers().get(name).and_then(|value| value.to_str().ok());
     let id = request::id_or_new(header(request::REQUEST_ID));
     let span = request::span(&id, asked.path(), header);
-    let answered = request::within(id.clone(), span.clone(), next.call(asked)).await?;
     // The pattern and not the path: a label with unbounded values would fill the memory of whoever collects it.
-    let route = answered.request().match_pattern().unwrap_or_else(|| "other".to_owned());
-    let status = answered.status().as_u16();
+    let route = asked.match_pattern().unwrap_or_else(|| "other".to_owned());
+    let answered = request::within(id.clone(), span.clone(), next.call(asked)).await;
+    // An error that some middleware made is an answer like any other.
+    let status = match &answered {
+        Ok(answered) => answered.status().as_u16(),
+        Err(error) => error.as_response_error().status_code().as_u16(),
+    };
     let seconds = begin.elapsed();
     metrics::counter!("udaconnect_http_requests_total", "method" => method, "route" => route.clone(), "status" => status.to_string())
         .increment(1);
@@ -124,10 +129,18 @@ pub async fn observe(
         }
     }
     span.in_scope(|| tracing::debug!(method, route, status, ms = seconds.as_millis() as u64, "request"));
-    let mut answered = answered;
     let id = HeaderValue::from_str(&id).expect("an id is visible ASCII");
-    answered.headers_mut().insert(REQUEST_ID, id);
-    Ok(answered.map_into_boxed_body())
+    match answered {
+        Ok(mut answered) => {
+            answered.headers_mut().insert(REQUEST_ID, id);
+            Ok(answered.map_into_boxed_body())
+        }
+        Err(error) => {
+            let mut response = error.error_response();
+            response.headers_mut().insert(REQUEST_ID, id);
+            Err(InternalError::from_response(error, response).into())
+        }
+    }
 }
 
 /// Anybody may invent a method, and would make a time series with it.

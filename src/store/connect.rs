@@ -1,12 +1,14 @@
 //! How to reach PostgreSQL, and what must be there.
 
+use super::connection::{Connection, Generation, Pooled};
 use super::error::{POSTGRES, unavailable};
 use super::url::{DatabaseUrl, Parsed, describe};
+use super::watch::{self, Known};
 use crate::domain::{Error, Result};
 use diesel::ConnectionError;
-use diesel_async::pooled_connection::deadpool::{Object, Pool};
+use diesel_async::pooled_connection::deadpool::Pool;
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use futures_util::FutureExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,9 +26,12 @@ pub struct DatabaseArgs {
     /// File that holds the password, if the URL has none (a mounted secret)
     #[arg(long, env, value_name = "FILE")]
     database_password_file: Option<PathBuf>,
-    /// Connections kept open
+    /// Connections kept open for all but searches
     #[arg(long, env, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=1000))]
     database_pool_size: u32,
+    /// Connections kept open for searches (meetings, tracks, days, lists); as many may be under way at once
+    #[arg(long, env, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    database_search_pool_size: u32,
     /// How long to wait for a connection, new or pooled
     #[arg(long, env, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     database_connect_timeout: u64,
@@ -47,9 +52,10 @@ const OLDEST_POSTGIS: (u32, u32) = (3, 0);
 pub(super) struct Connector {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
-    pool_size: usize,
     connect_timeout: Duration,
     statement_timeout: Duration,
+    generation: Arc<Generation>,
+    known: Arc<Known>,
     /// Where connections live: callers may run on runtimes of their own (actix-web has one a worker), whose end or load must
     /// not touch a connection that others use.
     runtime: tokio::runtime::Handle,
@@ -59,6 +65,14 @@ impl DatabaseArgs {
     /// How many searches for meetings may be worked on at once.
     pub(super) fn searches(&self) -> usize {
         self.database_searches as usize
+    }
+
+    pub(super) fn search_pool_size(&self) -> usize {
+        self.database_search_pool_size as usize
+    }
+
+    pub(super) fn pool_size(&self) -> usize {
+        self.database_pool_size as usize
     }
 
     /// Whether these can be used, as far as that shows without a server: the form of the URL, and the files of the password and
@@ -107,11 +121,41 @@ impl Connector {
         Ok(Self {
             config,
             tls,
-            pool_size: args.database_pool_size as usize,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
             statement_timeout: Duration::from_secs(args.database_statement_timeout),
+            generation: Arc::default(),
+            known: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
         })
+    }
+
+    pub(super) fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Starts to look for statements that the server does not work on; ends with what is returned.
+    pub(super) fn watch(&self) -> AbortOnDrop {
+        AbortOnDrop(self.runtime.spawn(watch::run(self.clone())).abort_handle())
+    }
+
+    /// Asks the server to end a statement; in the background, and without knowing whether it does.
+    pub(super) fn cancel(&self, token: tokio_postgres::CancelToken) {
+        let (tls, timeout) = (self.tls.clone(), self.connect_timeout);
+        self.runtime.spawn(async move {
+            let cancelling = async {
+                match tls {
+                    Some(tls) => token.cancel_query(tls).await,
+                    None => token.cancel_query(tokio_postgres::NoTls).await,
+                }
+            };
+            if let Ok(Err(error)) = tokio::time::timeout(timeout, cancelling).await {
+                tracing::debug!(%error, "a statement could not be cancelled");
+            }
+        });
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
@@ -123,7 +167,7 @@ impl Connector {
     }
 
     /// One connection of its own, outside any pool. Errors say where it was tried and what to do.
-    pub(super) async fn connect(&self) -> Result<AsyncPgConnection> {
+    pub(super) async fn connect(&self) -> Result<Connection> {
         let (config, tls) = (self.config.clone(), self.tls.clone());
         let establishing = self.runtime.spawn(tokio::time::timeout(self.connect_timeout, establish(config, tls)));
         let established = establishing.await.map_err(|error| Error::Internal(error.to_string()))?;
@@ -131,7 +175,7 @@ impl Connector {
             Err(_) => {
                 Err(unavailable(format!("no answer from {} in {:?}", describe(&self.config), self.connect_timeout)))
             }
-            Ok(Ok(connection)) => Ok(connection),
+            Ok(Ok((connection, pid))) => Ok(Connection::new(connection, self.clone(), pid)),
             Ok(Err(Establish::Refused(error))) => Err(self.explain(&error)),
             Ok(Err(Establish::Setup(error))) => Err(unavailable(error)),
         }
@@ -164,12 +208,12 @@ impl Connector {
         Error::invalid("DATABASE_URL", format!("cannot connect to {place}: {text}; {advice}"))
     }
 
-    pub(super) fn pool(self) -> Result<Pool<AsyncPgConnection>> {
-        let size = self.pool_size;
-        let connector = Arc::new(self);
+    pub(super) fn pool(&self, size: usize) -> Result<Pool<Connection>> {
+        let connector = Arc::new(self.clone());
         let mut config = ManagerConfig::default();
         // A closed connection is noticed without asking the server; asking before every use would double each round trip.
-        config.recycling_method = RecyclingMethod::Fast;
+        config.recycling_method =
+            RecyclingMethod::CustomFunction(Box::new(|connection: &mut Connection| connection.check().boxed()));
         config.custom_setup = Box::new(move |_| {
             let connector = connector.clone();
             async move { connector.connect().await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }
@@ -183,7 +227,7 @@ impl Connector {
 async fn establish(
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
-) -> Result<AsyncPgConnection, Establish> {
+) -> Result<(AsyncPgConnection, i32), Establish> {
     let established = if let Some(tls) = tls {
         let (client, connection) = config.connect(tls).await.map_err(Establish::Refused)?;
         AsyncPgConnection::try_from_client_and_connection(client, connection).await
@@ -197,7 +241,23 @@ async fn establish(
     if let Err(error) = connection.batch_execute("SET client_connection_check_interval = '1s'").await {
         tracing::debug!(%error, "the server cannot watch connections while it works");
     }
-    Ok(connection)
+    let pid = diesel::select(pg_backend_pid()).get_result(&mut connection).await;
+    let pid = pid.map_err(|error| Establish::Setup(ConnectionError::CouldntSetupConfiguration(error)))?;
+    Ok((connection, pid))
+}
+
+#[diesel::declare_sql_function]
+extern "SQL" {
+    fn pg_backend_pid() -> diesel::sql_types::Integer;
+}
+
+/// A task that ends when this is dropped.
+pub(super) struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Whether a server was reached that cannot be talked to as `sslmode` demands, and will not be until somebody mends that.
@@ -213,18 +273,17 @@ enum Establish {
 }
 
 /// A pooled connection, or why there is none in time.
-pub(super) async fn checkout(pool: &Pool<AsyncPgConnection>, wait: Duration) -> Result<Object<AsyncPgConnection>> {
+pub(super) async fn checkout(pool: &Pool<Connection>, wait: Duration) -> Result<Pooled> {
     match tokio::time::timeout(wait, pool.get()).await {
-        Ok(Ok(connection)) => Ok(connection),
+        Ok(Ok(connection)) => Ok(Pooled::new(connection)),
         Ok(Err(error)) => Err(unavailable(error)),
         Err(_) => Err(unavailable(format!("no free connection within {wait:?}"))),
     }
 }
 
 /// Checks that server and extension are there and not too old; the error says what to install.
-pub(super) async fn check_versions(connection: &mut AsyncPgConnection) -> Result<()> {
+pub(super) async fn check_versions(connection: &mut Connection) -> Result<()> {
     use diesel::sql_types::{Integer, Nullable, Text};
-    use diesel_async::RunQueryDsl;
 
     #[derive(diesel::QueryableByName)]
     struct Versions {

@@ -1,6 +1,7 @@
 //! What could not be stored, with the reason: kept until somebody replays or deletes it.
 
 use super::Store;
+use super::connection::Connection;
 use super::error::from_diesel;
 use super::locations::record_sorted;
 use super::offsets::Advance;
@@ -8,7 +9,7 @@ use super::schema::dead_letter;
 use crate::domain::{Error, NewLocation, Result};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ impl Store {
     pub async fn replay(&self, id: i64, location: Result<NewLocation, String>) -> Result<Replayed> {
         let mut connection = self.connection().await?;
         if let Ok(location) = &location {
-            self.partitions.ensure(&mut connection, &[location]).await?;
+            self.partitions.ensure(&mut connection, &[location]).await;
         }
         connection
             .transaction(async |connection| {
@@ -134,7 +135,7 @@ struct Row<'a> {
 /// Keeps what is no location, and locations of persons who do not exist; inside a transaction of the caller's. Returns how
 /// which these are.
 pub(super) async fn set_aside(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Connection,
     advance: Advance<'_>,
     read: &[Read],
     unknown: &HashSet<i64>,
@@ -177,7 +178,7 @@ pub(super) async fn set_aside(
 
 /// Why the record at this place was set aside, if it was. Of a topic that was made anew, the latest counts.
 pub(super) async fn reason(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Connection,
     topic: &str,
     partition: i32,
     offset: i64,

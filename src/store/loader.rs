@@ -2,9 +2,9 @@
 //! cache: every answer is younger than its question.
 
 use super::connect::checkout;
+use super::connection::Connection;
 use super::group::{GroupSize, Job, JobSender, Jobs, jobs};
 use crate::domain::{Error, Result};
-use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) trait Load: Clone + Send + Sized + 'static {
     fn id(&self) -> i64;
 
     /// Those of the ids that exist, in any order.
-    fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> impl Future<Output = Result<Vec<Self>>> + Send;
+    fn load(connection: &mut Connection, ids: &[i64]) -> impl Future<Output = Result<Vec<Self>>> + Send;
 }
 
 /// Looks things of one kind up. Cheap to clone.
@@ -39,7 +39,7 @@ impl<T> Job for Lookup<T> {
 
 impl<T: Load> Loader<T> {
     /// Starts in the current runtime; ends when every clone is dropped.
-    pub(super) fn start(pool: &Pool<AsyncPgConnection>, wait: Duration) -> Self {
+    pub(super) fn start(pool: &Pool<Connection>, wait: Duration) -> Self {
         // Bounded by how many callers there are: each waits for its answer.
         let (queue, lookups) = jobs(SIZE);
         for _ in 0..AT_ONCE {
@@ -56,7 +56,7 @@ impl<T: Load> Loader<T> {
     }
 }
 
-async fn answer_all<T: Load>(pool: Pool<AsyncPgConnection>, wait: Duration, lookups: Jobs<Lookup<T>>) {
+async fn answer_all<T: Load>(pool: Pool<Connection>, wait: Duration, lookups: Jobs<Lookup<T>>) {
     while let Some((mut group, _under_way)) = lookups.next().await {
         let found = load(&pool, wait, &group).await;
         if found.is_err() {
@@ -73,11 +73,7 @@ async fn answer_all<T: Load>(pool: Pool<AsyncPgConnection>, wait: Duration, look
     }
 }
 
-async fn load<T: Load>(
-    pool: &Pool<AsyncPgConnection>,
-    wait: Duration,
-    lookups: &[Lookup<T>],
-) -> Result<HashMap<i64, T>> {
+async fn load<T: Load>(pool: &Pool<Connection>, wait: Duration, lookups: &[Lookup<T>]) -> Result<HashMap<i64, T>> {
     let mut ids: Vec<i64> = lookups.iter().map(|lookup| lookup.id).collect();
     ids.sort_unstable();
     ids.dedup();

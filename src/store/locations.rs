@@ -1,16 +1,16 @@
 use super::Store;
+use super::connection::Connection;
 use super::error::{from_diesel, lost_a_race};
 use super::loader::Load;
 use super::schema::location;
 use super::statement::{Bind, Statement};
 use crate::domain::{Coordinate, Error, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange, cell_of};
-use chrono::{DateTime, Datelike, Months, Utc};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Date};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel::sql_types::{BigInt, Bool};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_geography::types::Point;
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
 
 /// WGS 84.
 const SRID: u32 = 4326;
@@ -55,7 +55,7 @@ impl Load for Location {
         self.id
     }
 
-    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
         let found = location::table.select(LocationRow::as_select()).filter(location::id.eq_any(ids));
         let rows: Vec<LocationRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(LocationRow::into_domain).collect()
@@ -123,7 +123,7 @@ impl Store {
         if let Some(after) = after {
             select = select.filter(location::creation_time.gt(after.creation_time).or(location::id.gt(after.id)));
         }
-        let rows: Vec<LocationRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
+        let rows: Vec<LocationRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
         if rows.is_empty() {
             self.person(person).await?;
         }
@@ -141,7 +141,7 @@ impl Store {
         order.dedup_by_key(|i| batch[*i].identity());
         let distinct: Vec<&NewLocation> = order.iter().map(|&i| &batch[i]).collect();
         let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &distinct).await?;
+        self.partitions.ensure(&mut connection, &distinct).await;
 
         let mut found = HashMap::with_capacity(distinct.len());
         let mut rest = distinct;
@@ -166,7 +166,7 @@ impl Store {
         order.sort_unstable_by_key(|location| location.identity());
         order.dedup_by_key(|location| location.identity());
         let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &order).await?;
+        self.partitions.ensure(&mut connection, &order).await;
         let mut retries = Retries::default();
         loop {
             match connection.transaction(async |connection| record_sorted(connection, batch.len(), &order).await).await
@@ -179,11 +179,11 @@ impl Store {
 
     /// Lets index-only scans and the planner know what a load has changed; autovacuum would, some minutes later.
     pub async fn vacuum(&self) -> Result<()> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connector.connect().await?;
+        connection.set_limit(None);
         connection.batch_execute("SET statement_timeout = 0").await.map_err(from_diesel)?;
         connection.batch_execute("VACUUM (ANALYZE) location").await.map_err(from_diesel)?;
-        connection.batch_execute("VACUUM (ANALYZE) person").await.map_err(from_diesel)?;
-        connection.batch_execute("RESET statement_timeout").await.map_err(from_diesel)
+        connection.batch_execute("VACUUM (ANALYZE) person").await.map_err(from_diesel)
     }
 }
 
@@ -208,7 +208,7 @@ type Identity = (i64, i64, u64, u64);
 ///
 /// One statement, and so one transaction by itself; what was there already needs a second one.
 async fn record_each<'a>(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Connection,
     sorted: &[&'a NewLocation],
     found: &mut HashMap<Identity, Recorded>,
 ) -> QueryResult<Vec<&'a NewLocation>> {
@@ -241,7 +241,7 @@ async fn record_each<'a>(
 
 /// Inserts sorted, distinct locations, inside a transaction of the caller's. `given` counts the batch with its repeats.
 pub(super) async fn record_sorted(
-    connection: &mut AsyncPgConnection,
+    connection: &mut Connection,
     given: usize,
     sorted: &[&NewLocation],
 ) -> QueryResult<Stored> {
@@ -344,55 +344,4 @@ impl Columns {
             Bind::Ids(&self.cells),
         ]
     }
-}
-
-/// The months whose partition is known to this process to exist (or not to be had).
-#[derive(Default)]
-pub(super) struct Partitions {
-    known: Mutex<HashSet<(i32, u32)>>,
-}
-
-/// How far back a month gets a partition of its own; older locations share the default one, so that a hostile phone makes
-/// two dozen tables at the most.
-const MONTHS_BACK: u32 = 24;
-
-impl Partitions {
-    /// Makes the partitions that these locations want and that do not exist yet. A partition that cannot be made is not an
-    /// error: its rows go to the default partition, and only dropping them later becomes dearer.
-    pub(super) async fn ensure(&self, connection: &mut AsyncPgConnection, batch: &[&NewLocation]) -> Result<()> {
-        let missing: HashSet<(i32, u32)> = {
-            let known = self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            batch
-                .iter()
-                .map(|location| (location.creation_time().year(), location.creation_time().month()))
-                .filter(|month| !known.contains(month))
-                .collect()
-        };
-        for month in missing {
-            let first = chrono::NaiveDate::from_ymd_opt(month.0, month.1, 1);
-            let today = Utc::now().date_naive();
-            let oldest = today.checked_sub_months(Months::new(MONTHS_BACK)).unwrap_or(today);
-            if let Some(first) = first.filter(|first| *first >= oldest) {
-                let made = diesel::select(location_make_partition(first)).execute(connection).await;
-                match made {
-                    Ok(_) => {}
-                    Err(error) => match from_diesel(error) {
-                        down @ Error::Unavailable { .. } => return Err(down),
-                        other => tracing::warn!(
-                            month = %first.format("%Y-%m"),
-                            error = %other,
-                            "no partition for this month; its locations go to the default partition"
-                        ),
-                    },
-                }
-            }
-            self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(month);
-        }
-        Ok(())
-    }
-}
-
-#[diesel::declare_sql_function]
-extern "SQL" {
-    fn location_make_partition(day: Date);
 }

@@ -1,11 +1,12 @@
 //! The schema, embedded in the binary, brought up and down.
 
 use super::connect::{self, Connector, DatabaseArgs};
+use super::connection::Connection;
 use super::error::from_diesel;
 use crate::domain::{Error, Result};
 use diesel::migration::MigrationSource;
 use diesel::pg::Pg;
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncMigrationHarness, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::collections::HashSet;
 
@@ -16,15 +17,18 @@ pub type Applied = String;
 
 /// Runs migrations on a connection of its own, one process at a time.
 pub struct Migrator {
-    connection: AsyncPgConnection,
+    connection: Connection,
+    /// Migrations have no time limit; without this a silent server would be waited for for ever.
+    _watch: connect::AbortOnDrop,
 }
 
 impl Migrator {
     /// Connects and checks the server's versions.
     pub async fn connect(args: &DatabaseArgs) -> Result<Self> {
-        let mut connection = Connector::new(args, "migrate")?.connect().await?;
+        let connector = Connector::new(args, "migrate")?;
+        let mut connection = connector.connect().await?;
         connect::check_versions(&mut connection).await?;
-        Ok(Self { connection })
+        Ok(Self { connection, _watch: connector.watch() })
     }
 
     /// How many migrations of this binary the database lacks.
@@ -53,10 +57,11 @@ impl Migrator {
 
     async fn locked(
         mut self,
-        work: impl FnOnce(&mut AsyncMigrationHarness<AsyncPgConnection>) -> diesel::migration::Result<Vec<Applied>>,
+        work: impl FnOnce(&mut AsyncMigrationHarness<Connection>) -> diesel::migration::Result<Vec<Applied>>,
     ) -> Result<Vec<Applied>> {
         // A session lock: it goes with the connection, however this ends. No time limit: a migration may rewrite a table,
         // and whoever waits for the lock waits for that.
+        self.connection.set_limit(None);
         self.connection
             .batch_execute("SET statement_timeout = 0; SELECT pg_advisory_lock(hashtext('udaconnect migrate'))")
             .await
@@ -80,7 +85,7 @@ fn explain(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     }
 }
 
-pub(super) async fn pending(connection: &mut AsyncPgConnection) -> Result<usize> {
+pub(super) async fn pending(connection: &mut Connection) -> Result<usize> {
     #[derive(diesel::QueryableByName)]
     struct Version {
         #[diesel(sql_type = diesel::sql_types::Text)]

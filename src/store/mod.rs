@@ -4,6 +4,7 @@
 //! `Unavailable`, past its time limit is `TimedOut`, what an operator must mend is `Invalid`.
 
 mod connect;
+mod connection;
 mod dead_letters;
 mod error;
 mod group;
@@ -11,12 +12,15 @@ mod loader;
 mod locations;
 mod migrations;
 mod offsets;
+mod partitions;
 mod persons;
 mod proximity;
 mod schema;
+mod searches;
+mod settings;
 mod statement;
-mod turns;
 mod url;
+mod watch;
 
 pub use connect::DatabaseArgs;
 pub use dead_letters::{DeadLetter, Read, Replayed, SetAside};
@@ -29,31 +33,39 @@ pub use url::DatabaseUrl;
 
 use crate::domain::{Error, Location, Person, Result};
 use connect::Connector;
-use diesel_async::pooled_connection::deadpool::{Object, Pool};
-use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use connection::{Connection, Pooled};
+use diesel_async::SimpleAsyncConnection;
+use diesel_async::pooled_connection::deadpool::Pool;
 use loader::Loader;
+use searches::{Search, Searches};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use turns::Turns;
 
-/// The database, through a pool of connections.
+/// The database, through two pools of connections: what is searched for at length must not hold up what is quick.
 #[derive(Clone)]
 pub struct Store {
-    pool: Pool<AsyncPgConnection>,
+    pool: Pool<Connection>,
+    searches: Searches,
     connector: Connector,
     wait: Duration,
-    partitions: Arc<locations::Partitions>,
-    turns: Turns,
+    partitions: Arc<partitions::Partitions>,
+    /// Whether the last one who wanted a connection of the first pool got none in time.
+    exhausted: Arc<AtomicBool>,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,
     probe: Arc<Mutex<Probe>>,
+    _watch: Arc<connect::AbortOnDrop>,
 }
+
+/// How long the database may take to say that it is well.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What readiness asks by: a connection outside the pool, which may well be busy without anything being wrong.
 #[derive(Default)]
 struct Probe {
-    connection: Option<AsyncPgConnection>,
+    connection: Option<Connection>,
     /// Whether versions and migrations were found right; they do not change under a running process.
     checked: bool,
 }
@@ -64,14 +76,18 @@ impl Store {
     pub fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
         let connector = Connector::new(args, application)?;
         let wait = connector.connect_timeout();
-        let pool = connector.clone().pool()?;
+        let pool = connector.pool(args.pool_size())?;
+        let searches = Searches::new(connector.pool(args.search_pool_size())?, args.searches(), &connector);
         let (person_loader, location_loader) = (Loader::start(&pool, wait), Loader::start(&pool, wait));
+        let watch = Arc::new(connector.watch());
         Ok(Self {
+            _watch: watch,
             pool,
             connector,
             wait,
             partitions: Arc::default(),
-            turns: Turns::new(args.searches()),
+            searches,
+            exhausted: Arc::default(),
             person_loader,
             location_loader,
             probe: Arc::default(),
@@ -107,8 +123,15 @@ impl Store {
                 n => return Err(error::unavailable(format!("{n} migrations are pending; run `udaconnect migrate`"))),
             }
         }
+        connection.set_limit(Some(PROBE_LIMIT));
         connection.batch_execute("SELECT 1").await.map_err(error::from_diesel)?;
         probe.connection = Some(connection);
+        drop(probe);
+        if self.exhausted.load(Ordering::Relaxed) {
+            // Perhaps nobody has asked since.
+            connect::checkout(&self.pool, PROBE_LIMIT / 2).await?;
+            self.exhausted.store(false, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -118,9 +141,18 @@ impl Store {
         metrics::gauge!("udaconnect_database_pool_size").set(status.max_size as f64);
         metrics::gauge!("udaconnect_database_pool_in_use").set(status.size.saturating_sub(status.available) as f64);
         metrics::gauge!("udaconnect_database_pool_waiting").set(status.waiting as f64);
+        self.searches.measure();
     }
 
-    async fn connection(&self) -> Result<Object<AsyncPgConnection>> {
-        connect::checkout(&self.pool, self.wait).await
+    /// A connection for what is quick: records, and lookups by id.
+    async fn connection(&self) -> Result<Pooled> {
+        let connection = connect::checkout(&self.pool, self.wait).await;
+        self.exhausted.store(connection.is_err(), Ordering::Relaxed);
+        connection
+    }
+
+    /// A connection for what may take long, when it is its turn.
+    async fn search(&self) -> Result<Search> {
+        self.searches.begin().await
     }
 }

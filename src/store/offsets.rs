@@ -1,6 +1,7 @@
 //! Who reads which partition of a Kafka topic, how far that has come, and the one transaction that moves it on.
 
 use super::Store;
+use super::connection::Connection;
 use super::dead_letters::{self, Read, SetAside};
 use super::error::from_diesel;
 use super::locations::{Retries, record_sorted};
@@ -8,7 +9,7 @@ use super::schema::{kafka_partition, kafka_worker};
 use crate::domain::{NewLocation, Result};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use std::time::Duration;
 
 /// A partition that a worker owns at this moment.
@@ -97,7 +98,7 @@ impl Store {
         sorted.sort_unstable_by_key(|location| location.identity());
         sorted.dedup_by_key(|location| location.identity());
         let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &sorted).await?;
+        self.partitions.ensure(&mut connection, &sorted).await;
         let mut retries = Retries::default();
         loop {
             let outcome = connection
@@ -142,7 +143,7 @@ impl Store {
     }
 }
 
-async fn move_offset(connection: &mut AsyncPgConnection, advance: Advance<'_>) -> QueryResult<usize> {
+async fn move_offset(connection: &mut Connection, advance: Advance<'_>) -> QueryResult<usize> {
     diesel::update(kafka_partition::table.find((advance.topic, advance.partition)))
         .filter(kafka_partition::owner.eq(advance.worker).and(kafka_partition::next_offset.eq(advance.from)))
         .set(kafka_partition::next_offset.eq(advance.to))

@@ -1,13 +1,17 @@
 use super::Store;
+use super::connection::Connection;
 use super::error::from_diesel;
 use super::loader::Load;
 use super::schema::{location, person};
 use super::statement::{Bind, Statement};
-use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result};
+use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result, Search};
+use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping};
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Text};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use std::collections::{HashMap, HashSet};
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Bool, Text};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use std::collections::HashMap;
 
 /// A person as a row.
 #[derive(Queryable, Selectable)]
@@ -35,7 +39,7 @@ impl Load for Person {
         self.id.get()
     }
 
-    async fn load(connection: &mut AsyncPgConnection, ids: &[i64]) -> Result<Vec<Self>> {
+    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
         let found = person::table.select(PersonRow::as_select()).filter(person::id.eq_any(ids));
         let rows: Vec<PersonRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(PersonRow::into_domain).collect()
@@ -63,18 +67,21 @@ impl Store {
         self.person_loader.get(id.get()).await?.ok_or(Error::NotFound { what: "person", id: id.get() })
     }
 
-    /// Persons by id, after `after`, at most `limit`. Each word of `query` must occur in a name or the company, in any case.
-    pub async fn persons(&self, query: &str, after: Option<PersonId>, limit: usize) -> Result<Page<Person, PersonId>> {
-        let mut select = person::table
+    /// Persons by id, after `after`, at most `limit`: those in whose names or company each word of `search` occurs, as
+    /// `search_fold` in the schema has it (without case, accents, apostrophes, hyphens).
+    pub async fn persons(
+        &self,
+        search: &Search,
+        after: Option<PersonId>,
+        limit: usize,
+    ) -> Result<Page<Person, PersonId>> {
+        let select = person::table
             .select(PersonRow::as_select())
             .filter(person::id.gt(after.map_or(0, PersonId::get)))
+            .filter(Found(search.words()))
             .order(person::id)
-            .limit(limit as i64 + 1)
-            .into_boxed();
-        for word in query.split_whitespace() {
-            select = select.filter(person::search_text.like(lower(format!("%{}%", escape_like(word)))));
-        }
-        let rows: Vec<PersonRow> = select.load(&mut self.connection().await?).await.map_err(from_diesel)?;
+            .limit(limit as i64 + 1);
+        let rows: Vec<PersonRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
         let persons = rows.into_iter().map(PersonRow::into_domain).collect::<Result<_>>()?;
         Ok(Page::cut(persons, limit, |person: &Person| person.id))
     }
@@ -100,41 +107,47 @@ impl Store {
     }
 
     /// Stores persons under keys of another system; a key that is known keeps its person as it is. Returns the ids in the
-    /// order of the input.
+    /// order of the input, one for each: who is deleted meanwhile is created or has just gone, and nobody takes their place.
     pub async fn create_persons_by_key(&self, persons: &[(String, NewPerson)]) -> Result<Vec<PersonId>> {
         let column = |of: fn(&NewPerson) -> &str| persons.iter().map(|(_, person)| of(person)).collect::<Vec<_>>();
         let keys: Vec<&str> = persons.iter().map(|(key, _)| key.as_str()).collect();
         let (first, last, company) =
             (column(NewPerson::first_name), column(NewPerson::last_name), column(NewPerson::company_name));
-        let mut connection = self.connection().await?;
-        Statement::<(BigInt,)>::new(
-            "INSERT INTO person (external_key, first_name, last_name, company_name)
-             SELECT * FROM unnest($1, $2, $3, $4) ON CONFLICT (external_key) DO NOTHING",
+        // One statement, so that nothing comes between. The update changes nothing: it makes the row be returned, and be there
+        // until the statement ends. By key, so that two of these at once do not wait for each other in a circle.
+        let rows: Vec<(i64, i64)> = Statement::<(BigInt, BigInt)>::new(
+            "WITH given AS MATERIALIZED (
+                 SELECT * FROM unnest($1, $2, $3, $4) WITH ORDINALITY
+                     AS given (key, first_name, last_name, company_name, ordinal)
+             ), kept AS (
+                 INSERT INTO person AS known (external_key, first_name, last_name, company_name)
+                 SELECT DISTINCT ON (key) key, first_name, last_name, company_name FROM given ORDER BY key, ordinal
+                 ON CONFLICT (external_key) DO UPDATE SET company_name = known.company_name
+                 RETURNING id, external_key
+             )
+             SELECT given.ordinal, kept.id FROM given JOIN kept ON kept.external_key = given.key",
             vec![Bind::Texts(&keys), Bind::Texts(&first), Bind::Texts(&last), Bind::Texts(&company)],
         )
-        .execute(&mut connection)
+        .load(&mut self.connection().await?)
         .await
         .map_err(from_diesel)?;
-        let rows: Vec<(i64,)> = Statement::<(BigInt,)>::new(
-            "SELECT person.id FROM unnest($1) WITH ORDINALITY AS given (key, ordinal)
-             JOIN person ON person.external_key = given.key ORDER BY ordinal",
-            vec![Bind::Texts(&keys)],
-        )
-        .load(&mut connection)
-        .await
-        .map_err(from_diesel)?;
-        rows.into_iter().map(|(id,)| Ok(PersonId::new(id, "id")?)).collect()
+        let mut ids = vec![None; persons.len()];
+        for (ordinal, id) in rows {
+            ids[ordinal as usize - 1] = Some(PersonId::new(id, "id")?);
+        }
+        let all: Option<Vec<PersonId>> = ids.into_iter().collect();
+        all.ok_or_else(|| Error::Internal("no id for a person that was to be created".to_owned()))
     }
 
-    /// Those of the ids that somebody has.
-    pub async fn known_persons(&self, ids: &[i64]) -> Result<HashSet<i64>> {
-        let found: Vec<i64> = person::table
-            .select(person::id)
+    /// Those of the ids that somebody has, with who it is and the key by which another system knows them.
+    pub async fn described(&self, ids: &[i64]) -> Result<HashMap<i64, (Person, Option<String>)>> {
+        let found: Vec<(PersonRow, Option<String>)> = person::table
+            .select((PersonRow::as_select(), person::external_key))
             .filter(person::id.eq_any(ids))
             .load(&mut self.connection().await?)
             .await
             .map_err(from_diesel)?;
-        Ok(found.into_iter().collect())
+        found.into_iter().map(|(row, key)| row.into_domain().map(|person| (person.id.get(), (person, key)))).collect()
     }
 
     /// The persons whom another system knows by these keys; a key that is nobody's is absent.
@@ -189,10 +202,36 @@ impl Store {
     }
 }
 
-#[diesel::declare_sql_function]
-extern "SQL" {
-    /// By the database and not here, since it lowered `search_text`, by the rules of its own locale.
-    fn lower(text: Text) -> Text;
+/// The condition that a person is found by each of these words. Written one after the other and not nested, so that no number
+/// of words can be too deep.
+struct Found<'a>(&'a [String]);
+
+impl Expression for Found<'_> {
+    type SqlType = Bool;
+}
+
+impl QueryFragment<Pg> for Found<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("TRUE");
+        for word in self.0 {
+            out.push_sql(" AND person.search LIKE search_pattern(");
+            out.push_bind_param::<Text, String>(word)?;
+            out.push_sql(")");
+        }
+        Ok(())
+    }
+}
+
+impl QueryId for Found<'_> {
+    // No static id: the cache then goes by the text.
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl AppearsOnTable<person::table> for Found<'_> {}
+impl SelectableExpression<person::table> for Found<'_> {}
+impl<GroupBy> ValidGrouping<GroupBy> for Found<'_> {
+    type IsAggregate = diesel::expression::is_aggregate::No;
 }
 
 /// Makes `%`, `_` and `\` stand for themselves in a LIKE pattern.

@@ -1,18 +1,19 @@
 //! Who was near whom: the rows that a question about meetings is answered from, by index alone and in one snapshot.
 
 use super::Store;
+use super::connection::Connection;
 use super::error::from_diesel;
 use super::locations::{LocationColumns, LocationRow, coordinate, point};
+use super::partitions::whole_tables;
 use super::persons::PersonRow;
 use super::schema::person;
+use super::searches::Search as Searching;
 use super::statement::{Bind, Statement};
-use super::turns::Turn;
-use crate::domain::{Cell, Error, Fix, Location, Lookup, Person, PersonId, Result, TimeRange};
-use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use crate::domain::{Cell, Error, Fix, Location, Lookup, Lookups, Person, PersonId, Result, TimeRange};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Date, Timestamptz};
-use diesel_async::pooled_connection::deadpool::Object;
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use diesel::sql_types::{BigInt, Bool, Date, Timestamptz};
+use diesel_async::{AnsiTransactionManager, RunQueryDsl, TransactionManager};
 use diesel_geography::sql_types::Geography;
 use diesel_geography::types::Point;
 use futures_util::TryStreamExt;
@@ -22,10 +23,10 @@ use std::time::{Duration, Instant};
 /// One state of the database, in which several questions get answers that agree with each other.
 ///
 /// All of them together may take as long as one statement may. A snapshot that is dropped before its end takes its connection
-/// with it: whatever the server still does for it is ended.
+/// with it, and whatever the server still does for it is ended: nobody waits for that.
 pub struct Snapshot {
-    connection: Object<AsyncPgConnection>,
-    _turn: Turn,
+    /// `None` when it has ended.
+    search: Option<Searching>,
     began: Instant,
     limit: Duration,
 }
@@ -44,37 +45,51 @@ const CELLS_A_STATEMENT: usize = 10_000;
 /// Up to so many cells are all looked into, though some may be empty; of more, the empty ones are left out first.
 const CELLS_AT_SIGHT: u64 = 5_000;
 
-/// Most cells that a question may look into, empty ones not counted; each costs a few microseconds and 24 bytes.
-const MOST_CELLS: usize = 2_000_000;
+/// Cells of which is asked at once whether they are empty, 8 bytes each.
+const CELLS_AT_ONCE: u64 = 250_000;
+
+/// Rows after which others on the same processor get their turn.
+const ROWS_AT_ONCE: usize = 4_000;
 
 impl Store {
     /// Begins a snapshot, when it is its turn.
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let turn = self.turns.take().await;
-        let mut connection = self.connection().await?;
+        let mut search = self.search().await?;
         // A plan is kept as long as its connection. Made while a partition was small or not yet analysed it would be a
         // sequential scan, and stay one when the partition has grown; what is asked for here always is a few index entries.
         AnsiTransactionManager::begin_transaction_sql(
-            &mut *connection,
+            &mut *search,
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
              SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off",
         )
         .await
         .map_err(from_diesel)?;
-        Ok(Snapshot { connection, _turn: turn, began: Instant::now(), limit: self.connector.statement_timeout() })
+        Ok(Snapshot { search: Some(search), began: Instant::now(), limit: self.connector.statement_timeout() })
     }
 
-    /// The UTC days on which a person has locations, each with their number, oldest first; [`Error::NotFound`] for an unknown
-    /// person.
-    pub async fn days(&self, person: PersonId) -> Result<Vec<(NaiveDate, u64)>> {
-        let rows: Vec<(NaiveDate, i64)> = Statement::<(Date, BigInt)>::new(
-            "SELECT (creation_time AT TIME ZONE 'UTC')::date AS day, count(*) FROM location WHERE person_id = $1
+    /// The days of a time zone (an IANA name) on which a person has locations, each with their number, oldest first;
+    /// [`Error::NotFound`] for an unknown person.
+    pub async fn days(&self, person: PersonId, zone: &str) -> Result<Vec<(NaiveDate, u64)>> {
+        let mut connection = self.search().await?;
+        let rows = Statement::<(Date, BigInt)>::new(
+            "SELECT (creation_time AT TIME ZONE $1)::date AS day, count(*) FROM location WHERE person_id = $2
              GROUP BY day ORDER BY day",
-            vec![Bind::Id(person.get())],
+            vec![Bind::Text(zone), Bind::Id(person.get())],
         )
-        .load(&mut self.connection().await?)
-        .await
-        .map_err(from_diesel)?;
+        .load(&mut *connection)
+        .await;
+        let rows: Vec<(NaiveDate, i64)> = match rows {
+            Ok(rows) => rows,
+            // The server's list of zones may be shorter than ours: old names are in a package of their own in some systems.
+            Err(error @ diesel::result::Error::DatabaseError(..)) => {
+                return Err(if knows_zone(&mut connection, zone).await? {
+                    from_diesel(error)
+                } else {
+                    Error::invalid("tz", format!("must be a time zone that the database knows; it has no {zone}"))
+                });
+            }
+            Err(error) => return Err(from_diesel(error)),
+        };
         if rows.is_empty() {
             self.person(person).await?;
         }
@@ -95,7 +110,7 @@ impl Snapshot {
         let rows: Vec<PersonRow> = person::table
             .select(PersonRow::as_select())
             .filter(person::id.eq_any(ids))
-            .load(&mut self.connection)
+            .load(self.connection())
             .await
             .map_err(from_diesel)?;
         rows.into_iter().map(|row| row.into_domain().map(|person| (person.id, person))).collect()
@@ -125,41 +140,84 @@ impl Snapshot {
                 vec![person, Bind::Time(time(after.time)?), Bind::Point(point(after.coordinate)), to, limit],
             ),
         };
-        let rows: Vec<(DateTime<Utc>, Point)> = rows.load(&mut self.connection).await.map_err(from_diesel)?;
+        let rows: Vec<(DateTime<Utc>, Point)> = rows.load(self.connection()).await.map_err(from_diesel)?;
         rows.into_iter().map(|(time, place)| Ok(Fix::new(time, coordinate(place)?))).collect()
     }
 
-    /// Hands every location in these cells and times to `each`, in no order, as the rows arrive: none is kept.
+    /// Hands every location in the lookups' cells and times to `each`, in no order, as the rows arrive: none is kept.
     pub async fn candidates(
         &mut self,
-        cells: &[CellTimes],
+        lookups: &Lookups,
+        range: TimeRange,
         mut each: impl FnMut(PersonId, Fix) -> Result<()>,
     ) -> Result<()> {
-        for cells in cells.chunks(CELLS_A_STATEMENT) {
-            self.in_time()?;
-            let columns = Columns::of(cells, (i64::MIN, i64::MAX))?;
-            let statement = Statement::<(BigInt, Timestamptz, Geography)>::new(
-                "SELECT near.person_id, near.creation_time, near.coordinate
-                 FROM unnest($1, $2, $3) AS lookup (cell, begin_time, end_time)
-                 CROSS JOIN LATERAL (
-                     SELECT person_id, creation_time, coordinate FROM location
-                     WHERE cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
-                     OFFSET 0
-                 ) AS near",
-                columns.binds(),
-            );
-            let rows = statement
-                .load_stream::<(i64, DateTime<Utc>, Point)>(&mut self.connection)
-                .await
-                .map_err(from_diesel)?
-                .map_err(from_diesel);
-            rows.try_for_each(|(person, time, place)| {
-                let seen = PersonId::new(person, "person_id")
-                    .map_err(Error::from)
-                    .and_then(|person| each(person, Fix::new(time, coordinate(place)?)));
-                std::future::ready(seen)
-            })
-            .await?;
+        let (mut rows, mut cells) = (Batch::default(), Vec::new());
+        for row in lookups.rows() {
+            rows.add(row);
+            if rows.is_full() {
+                self.candidates_in(&mut rows, range, &mut cells, &mut each).await?;
+            }
+        }
+        self.candidates_in(&mut rows, range, &mut cells, &mut each).await?;
+        self.look_into(&cells, &mut each).await
+    }
+
+    /// Looks into all cells of these lookups but for a remainder, which is left in `rest`.
+    async fn candidates_in(
+        &mut self,
+        batch: &mut Batch,
+        range: TimeRange,
+        rest: &mut Vec<CellTimes>,
+        each: &mut impl FnMut(PersonId, Fix) -> Result<()>,
+    ) -> Result<()> {
+        let batch = std::mem::take(batch);
+        tokio::task::yield_now().await;
+        let occupied = if batch.sum > CELLS_AT_SIGHT { Some(self.occupied(&batch, range).await?) } else { None };
+        for lookup in &batch.lookups {
+            for cell in cells_of(lookup, occupied.as_deref()) {
+                rest.push(CellTimes { cell, from: lookup.from, to: lookup.to });
+                if rest.len() == CELLS_A_STATEMENT {
+                    self.look_into(rest, each).await?;
+                    rest.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_into(
+        &mut self,
+        cells: &[CellTimes],
+        each: &mut impl FnMut(PersonId, Fix) -> Result<()>,
+    ) -> Result<()> {
+        if cells.is_empty() {
+            return Ok(());
+        }
+        self.in_time()?;
+        let columns = Columns::of(cells, (i64::MIN, i64::MAX))?;
+        let statement = Statement::<(BigInt, Timestamptz, Geography)>::new(
+            "SELECT near.person_id, near.creation_time, near.coordinate
+             FROM unnest($1, $2, $3) AS lookup (cell, begin_time, end_time)
+             CROSS JOIN LATERAL (
+                 SELECT person_id, creation_time, coordinate FROM location
+                 WHERE cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
+                 OFFSET 0
+             ) AS near",
+            columns.binds(),
+        );
+        let rows = statement
+            .load_stream::<(i64, DateTime<Utc>, Point)>(self.connection())
+            .await
+            .map_err(from_diesel)?
+            .map_err(from_diesel);
+        let mut rows = std::pin::pin!(rows);
+        let mut count = 0;
+        while let Some((person, time, place)) = rows.try_next().await? {
+            each(PersonId::new(person, "person_id")?, Fix::new(time, coordinate(place)?))?;
+            count += 1;
+            if count % ROWS_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -192,54 +250,53 @@ impl Snapshot {
              ORDER BY near.creation_time, near.id LIMIT $6",
             binds,
         )
-        .load(&mut self.connection)
+        .load(self.connection())
         .await
         .map_err(from_diesel)?;
         rows.into_iter().map(LocationRow::into_domain).collect()
     }
 
-    /// The lookups cell by cell. Where there are many cells, empty ones are left out: what is empty costs nothing.
-    pub async fn cells(&mut self, lookups: &[Lookup], range: TimeRange) -> Result<Vec<CellTimes>> {
-        let each = |lookup: &Lookup, cell| CellTimes { cell, from: lookup.from, to: lookup.to };
-        if lookups.iter().map(|lookup| lookup.cells.count()).sum::<u64>() <= CELLS_AT_SIGHT {
-            return Ok(lookups.iter().flat_map(|l| l.cells.cells().map(move |cell| each(l, cell))).collect());
-        }
-        let occupied = self.occupied(lookups, range).await?;
-        let mut cells = Vec::new();
-        for lookup in lookups {
-            let begin = occupied.partition_point(|cell| *cell < lookup.cells.first);
-            cells.extend(
-                occupied[begin..].iter().take_while(|cell| **cell <= lookup.cells.last).map(|&cell| each(lookup, cell)),
-            );
-            if cells.len() > MOST_CELLS {
-                return Err(Error::TooBroad(
-                    "too many places to look into; ask for a shorter range or a smaller distance".to_owned(),
-                ));
+    /// The lookups cell by cell, at most `most`; `None` if there are more. Where there are many, empty ones are left out: what is
+    /// empty costs nothing.
+    pub async fn cells(&mut self, lookups: &Lookups, range: TimeRange, most: usize) -> Result<Option<Vec<CellTimes>>> {
+        let (mut cells, mut batch) = (Vec::new(), Batch::default());
+        let mut rows = lookups.rows().peekable();
+        while let Some(row) = rows.next() {
+            batch.add(row);
+            if !batch.is_full() && rows.peek().is_some() {
+                continue;
+            }
+            let batch = std::mem::take(&mut batch);
+            let occupied = if batch.sum > CELLS_AT_SIGHT { Some(self.occupied(&batch, range).await?) } else { None };
+            for lookup in &batch.lookups {
+                cells.extend(cells_of(lookup, occupied.as_deref()).map(|cell| CellTimes {
+                    cell,
+                    from: lookup.from,
+                    to: lookup.to,
+                }));
+                if cells.len() > most {
+                    return Ok(None);
+                }
             }
         }
-        Ok(cells)
+        Ok(Some(cells))
     }
 
-    /// Those of the lookups' cells that hold a location in one of the months of the range (or more), in ascending order.
+    /// Those of the lookups' cells that hold a location in one of the tables of their times (or more), in ascending order.
     ///
-    /// By months because partitions are: a condition on single times would leave out partitions just as well, but then an
-    /// index entry would be read for every location of a cell outside the times, and not one for each cell.
-    async fn occupied(&mut self, lookups: &[Lookup], range: TimeRange) -> Result<Vec<Cell>> {
+    /// By whole tables: a condition on single times would leave out the others just as well, but then an index entry would
+    /// be read for every location of a cell outside the times, and not one for each cell.
+    async fn occupied(&mut self, batch: &Batch, range: TimeRange) -> Result<Vec<Cell>> {
         self.in_time()?;
-        let (Some(from), Some(to)) = (lookups.iter().map(|l| l.from).min(), lookups.iter().map(|l| l.to).max()) else {
+        let (Some(from), Some(to)) =
+            (batch.lookups.iter().map(|l| l.from).min(), batch.lookups.iter().map(|l| l.to).max())
+        else {
             return Ok(Vec::new());
         };
-        let (from, to) = (month_of(time(from)?).unwrap_or(range.from()), next_month(time(to)?).unwrap_or(range.to()));
-        // Lookups are in ascending order of cells.
-        let mut ranges: Vec<(i64, i64)> = Vec::new();
-        for lookup in lookups {
-            let (first, end) = (lookup.cells.first.get(), lookup.cells.last.get());
-            match ranges.last_mut() {
-                Some(last) if first <= last.1 + 1 => last.1 = last.1.max(end),
-                _ => ranges.push((first, end)),
-            }
-        }
-        let (first, last): (Vec<i64>, Vec<i64>) = ranges.into_iter().unzip();
+        let (from, to) = whole_tables(time(from)?, time(to)?, Utc::now().date_naive());
+        let (from, to) = (from.unwrap_or(range.from()), to.unwrap_or(range.to()));
+        let ranges = batch.distinct.iter().copied();
+        let (first, last): (Vec<i64>, Vec<i64>) = ranges.unzip();
         let rows: Vec<(i64,)> = Statement::<(BigInt,)>::new(
             "WITH months AS MATERIALIZED (SELECT $1 AS begin_time, $2 AS end_time)
              SELECT found.cell
@@ -262,15 +319,38 @@ impl Snapshot {
              ORDER BY found.cell",
             vec![Bind::Time(from), Bind::Time(to), Bind::Ids(&first), Bind::Ids(&last)],
         )
-        .load(&mut self.connection)
+        .load(self.connection())
         .await
         .map_err(from_diesel)?;
         Ok(rows.into_iter().map(|(cell,)| Cell::numbered(cell)).collect())
     }
 
-    /// Ends the snapshot and gives its connection back.
-    pub async fn end(mut self) -> Result<()> {
-        AnsiTransactionManager::commit_transaction(&mut *self.connection).await.map_err(from_diesel)
+    /// Ends the snapshot, gives its connection back if that still works, and returns what became of the work.
+    pub async fn end<T>(mut self, done: Result<T>) -> Result<T> {
+        let Some(mut search) = self.search.take() else { return done };
+        let ended = match &done {
+            Ok(_) => AnsiTransactionManager::commit_transaction(&mut *search).await,
+            // Nobody knows what the server still does.
+            Err(Error::Unavailable { .. }) => {
+                search.discard();
+                return done;
+            }
+            Err(
+                Error::Invalid(_)
+                | Error::NotFound { .. }
+                | Error::TooBroad(_)
+                | Error::TimedOut(_)
+                | Error::Internal(_)
+                | Error::Overloaded,
+            ) => AnsiTransactionManager::rollback_transaction(&mut *search).await,
+        };
+        let done = done?;
+        ended.map_err(from_diesel)?;
+        Ok(done)
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        self.search.as_mut().expect("it is there until the end")
     }
 
     fn in_time(&self) -> Result<()> {
@@ -278,11 +358,73 @@ impl Snapshot {
             Ok(())
         } else {
             Err(Error::TimedOut(format!(
-                "no answer within {} s; ask for a shorter range, a smaller distance or a smaller within",
+                "not done within {} s; ask for a shorter range, a smaller distance or a smaller within",
                 self.limit.as_secs()
             )))
         }
     }
+}
+
+async fn knows_zone(connection: &mut Connection, zone: &str) -> Result<bool> {
+    let known = Statement::<(Bool,)>::new(
+        "SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1) AS known",
+        vec![Bind::Text(zone)],
+    );
+    let known: (bool,) = known.get_result(connection).await.map_err(from_diesel)?;
+    Ok(known.0)
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        if let Some(search) = self.search.take() {
+            search.discard();
+        }
+    }
+}
+
+/// Some of the lookups of a question: whole rows, in ascending order of cells.
+#[derive(Default)]
+struct Batch {
+    lookups: Vec<Lookup>,
+    /// Their cells, each once, from the first to the last of each stretch.
+    distinct: Vec<(i64, i64)>,
+    /// How many cells they have, each once for each of its times.
+    sum: u64,
+    cells: u64,
+}
+
+impl Batch {
+    fn add(&mut self, row: Vec<Lookup>) {
+        for lookup in row {
+            let (first, last) = (lookup.cells.first.get(), lookup.cells.last.get());
+            match self.distinct.last_mut() {
+                Some(known) if first <= known.1 + 1 => {
+                    self.cells += (last - known.1).max(0).unsigned_abs();
+                    known.1 = known.1.max(last);
+                }
+                _ => {
+                    self.cells += lookup.cells.count();
+                    self.distinct.push((first, last));
+                }
+            }
+            self.sum += lookup.cells.count();
+            self.lookups.push(lookup);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.cells >= CELLS_AT_ONCE || self.lookups.len() >= Lookups::MOST
+    }
+}
+
+/// The cells of a lookup, or those of them that are occupied.
+fn cells_of<'a>(lookup: &'a Lookup, occupied: Option<&'a [Cell]>) -> impl Iterator<Item = Cell> + 'a {
+    let all = occupied.is_none().then(|| lookup.cells.cells());
+    let some = occupied.map(|occupied| {
+        let begin = occupied.partition_point(|cell| *cell < lookup.cells.first);
+        occupied[begin..].iter().copied().take_while(|cell| *cell <= lookup.cells.last)
+    });
+    all.into_iter().flatten().chain(some.into_iter().flatten())
 }
 
 /// Lookups, column by column, as `unnest` takes them.
@@ -311,12 +453,4 @@ impl Columns {
 
 fn time(micros: i64) -> Result<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros).ok_or_else(|| Error::Internal(format!("{micros} µs is no time")))
-}
-
-fn month_of(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    Some(time.date_naive().with_day(1)?.and_time(chrono::NaiveTime::MIN).and_utc())
-}
-
-fn next_month(time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    month_of(time)?.checked_add_months(Months::new(1))
 }

@@ -1,4 +1,4 @@
-//! The tables, as diesel knows them. Columns that only SQL fills or reads (`search_text`) are absent.
+//! The tables, as diesel knows them. Columns that only SQL fills and reads (`search`, `search_text`) are absent.
 
 diesel::table! {
     person (id) {
@@ -7,7 +7,6 @@ diesel::table! {
         last_name -> Text,
         company_name -> Text,
         external_key -> Nullable<Text>,
-        search_text -> Text,
     }
 }
 

@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 /// A value bound to a [`Statement`]: the kinds that our SQL takes.
 pub(super) enum Bind<'a> {
     Id(i64),
+    Text(&'a str),
     Time(DateTime<Utc>),
     Point(Point),
     Ids(&'a [i64]),
@@ -47,6 +48,7 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
             rest = after;
             match bind {
                 Bind::Id(value) => out.push_bind_param::<BigInt, i64>(value)?,
+                Bind::Text(value) => out.push_bind_param::<Text, &str>(value)?,
                 Bind::Time(value) => out.push_bind_param::<Timestamptz, DateTime<Utc>>(value)?,
                 Bind::Point(value) => out.push_bind_param::<Geography, Point>(value)?,
                 Bind::Ids(values) => out.push_bind_param::<Array<BigInt>, [i64]>(values)?,

@@ -1,27 +1,39 @@
 //! Kafka: producer, partition reader, partitioner.
 //!
-//! rskafka retries a little by itself ([`cluster`]) and then says no; who waits how long is decided here and by the consumer.
+//! Reading is ours ([`Reader`]): rskafka knows nothing of transactions, and unpacks whatever comes as a whole. Producing is rskafka's.
+//! It retries a little by itself ([`cluster`]) and then says no; who waits how long is decided here and by the consumer.
 //! Nothing here knows PostgreSQL or what becomes of a record.
 
 mod args;
 mod backoff;
+mod batch;
 mod cluster;
+mod connection;
 mod lane;
+mod memory;
 mod partitioner;
 mod producer;
+mod protocol;
 mod reader;
+mod records;
 mod security;
+#[cfg(test)]
+mod tests;
+mod unpack;
 
 pub use args::{Bootstrap, KafkaArgs, ProducerArgs};
 pub use backoff::Backoff;
+pub use batch::Record;
 pub use cluster::Cluster;
+pub use memory::{Held, Memory};
 pub use partitioner::partition_of;
 pub use producer::{Delivery, Place, Producer, Space};
 pub use reader::{Fetched, Reader};
-pub use rskafka::record::{Record, RecordAndOffset};
+pub use records::{Entry, RecordSet};
 pub use security::KafkaSecurityArgs;
 
 use crate::domain::Error;
+use args::Codec;
 
 /// What this program calls the dependency, in errors and readiness.
 pub const KAFKA: &str = "kafka";

@@ -1,85 +1,99 @@
-use super::cluster::within;
-use super::{Cluster, unavailable};
+use super::batch;
+use super::cluster::{ANSWER, within};
+use super::connection::{Connection, malformed};
+use super::memory::{Memory, SENT};
+use super::protocol::{self, FetchRequest};
+use super::{Cluster, RecordSet, unavailable};
 use crate::domain::Result;
-use rskafka::client::error::{Error as Kafka, ProtocolError, RequestError};
-use rskafka::client::partition::{OffsetAt, PartitionClient};
-use rskafka::record::RecordAndOffset;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a broker may take beyond the time that a fetch waits for data.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What is read of an answer that is too large to be read: enough to find the end of its first batch.
+const BEGINNING: usize = 64 << 10;
 
 /// What lies at an offset.
 pub enum Fetched {
-    /// Records in order, perhaps none, and the offset that the next record written will get.
-    Records { records: Vec<RecordAndOffset>, high_watermark: i64 },
+    /// Records in order, perhaps none.
+    Records(Box<RecordSet>),
     /// Nothing is kept there: the log reaches from `earliest` to before `latest`.
     OutOfRange { earliest: i64, latest: i64 },
-    /// There are records, but the client cannot decode their batch, now or ever; the next readable offset is `next`.
-    Unreadable { next: i64, reason: String },
 }
 
-/// Reads one partition. Any failure is returned, and the next call connects anew.
+/// Reads one partition, committed records only. Any failure is returned, and the next call connects anew.
 pub struct Reader {
     cluster: Arc<Cluster>,
+    memory: Arc<Memory>,
     partition: i32,
-    client: Option<PartitionClient>,
+    connection: Option<Connection>,
+    /// What is known of the cluster must be younger.
+    since: Option<Instant>,
 }
 
 impl Reader {
-    pub fn new(cluster: Arc<Cluster>, partition: i32) -> Self {
-        Self { cluster, partition, client: None }
+    pub fn new(cluster: Arc<Cluster>, memory: Arc<Memory>, partition: i32) -> Self {
+        Self { cluster, memory, partition, connection: None, since: None }
     }
 
     /// What is there from `offset` on, up to about `max_bytes`; waits up to `wait` for the first record.
     pub async fn fetch(&mut self, offset: i64, max_bytes: i32, wait: Duration) -> Result<Fetched> {
-        let outcome = match self.try_fetch(offset, max_bytes, wait).await {
-            Ok(Err(reason)) => self.skip_unreadable(offset, reason).await,
-            Ok(Ok(fetched)) => Ok(fetched),
-            Err(error) => Err(error),
-        };
+        let outcome = self.try_fetch(offset, max_bytes, wait).await;
         if outcome.is_err() {
-            self.client = None;
+            self.connection = None;
+            self.since = Some(Instant::now());
         }
         outcome
     }
 
-    /// The inner error is the reason why a batch cannot be decoded.
-    async fn try_fetch(&mut self, offset: i64, max_bytes: i32, wait: Duration) -> Result<Result<Fetched, String>> {
-        let client = match &mut self.client {
-            Some(client) => client,
-            none => none.insert(self.cluster.partition(self.partition).await?),
+    async fn try_fetch(&mut self, offset: i64, max_bytes: i32, wait: Duration) -> Result<Fetched> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.cluster.leader(self.partition, self.since).await?,
         };
-        within(wait + PATIENCE, async {
-            match client.fetch_records(offset, 1..max_bytes.saturating_add(1), wait.as_millis() as i32).await {
-                Ok((records, high_watermark)) => Ok(Ok(Fetched::Records { records, high_watermark })),
-                Err(Kafka::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. }) => {
-                    let earliest = client.get_offset(OffsetAt::Earliest).await.map_err(unavailable)?;
-                    let latest = client.get_offset(OffsetAt::Latest).await.map_err(unavailable)?;
-                    Ok(Ok(Fetched::OutOfRange { earliest, latest }))
-                }
-                Err(
-                    error @ (Kafka::InvalidResponse(_)
-                    | Kafka::Request(RequestError::ReadError(_) | RequestError::ReadVersionedError(_))),
-                ) => Ok(Err(error.to_string())),
-                Err(error) => Err(unavailable(error)),
+        let topic = self.cluster.topic();
+        let wait_ms = wait.as_millis() as i32;
+        let request = FetchRequest { topic, partition: self.partition, offset, wait_ms, max_bytes };
+        let pending = within(wait + ANSWER, connection.ask_for(protocol::FETCH, &request.body())).await?;
+        // Until there is room, the answer waits at the broker.
+        let sent = self.memory.sent(pending.length()).await;
+        let answer = if pending.length() <= SENT {
+            let (connection, answer) = pending.whole().await?;
+            self.connection = Some(connection);
+            answer
+        } else {
+            pending.beginning(BEGINNING).await?
+        };
+        let answer = protocol::fetch(answer).map_err(|_| malformed(protocol::FETCH))?;
+        match answer.error {
+            // Kafka sends a whole one, however little is asked for; otherwise there would be no getting on.
+            0 if answer.length == answer.records.len() && batch::is_partial(&answer.records) => {
+                Err(unavailable("the broker sent a part of a batch only"))
             }
-        })
-        .await
+            0 => Ok(Fetched::Records(Box::new(RecordSet::new(
+                answer.records,
+                answer.length,
+                answer.aborted,
+                offset,
+                answer.last_stable_offset,
+                self.memory.clone(),
+                sent,
+            )))),
+            protocol::OFFSET_OUT_OF_RANGE => {
+                let earliest = self.offset_at(protocol::EARLIEST).await?;
+                let latest = self.offset_at(protocol::LATEST).await?;
+                Ok(Fetched::OutOfRange { earliest, latest })
+            }
+            error => Err(unavailable(protocol::error_name(error))),
+        }
     }
 
-    /// Finds the end of a batch that cannot be decoded. One offset after the other: whatever is readable in between must
-    /// not be jumped over, and this happens next to never.
-    async fn skip_unreadable(&mut self, offset: i64, reason: String) -> Result<Fetched> {
-        // One byte brings one batch. If that can be read, the bad one comes later.
-        let mut next = offset;
-        loop {
-            match self.try_fetch(next, 1, Duration::ZERO).await? {
-                Err(_) => next += 1,
-                Ok(fetched) if next == offset => return Ok(fetched),
-                Ok(_) => return Ok(Fetched::Unreadable { next, reason }),
-            }
+    async fn offset_at(&mut self, at: i64) -> Result<i64> {
+        let connection = self.connection.take().ok_or_else(|| unavailable("the connection was closed"))?;
+        let body = protocol::list_offsets_request(self.cluster.topic(), self.partition, at);
+        let (connection, answer) = within(ANSWER, connection.ask(protocol::LIST_OFFSETS, &body)).await?;
+        self.connection = Some(connection);
+        match protocol::list_offsets(answer).map_err(|_| malformed(protocol::LIST_OFFSETS))? {
+            (0, offset) => Ok(offset),
+            (error, _) => Err(unavailable(protocol::error_name(error))),
         }
     }
 }

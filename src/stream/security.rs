@@ -46,7 +46,7 @@ enum Protocol {
 
 /// Kafka's `sasl.mechanism`, as far as it is about passwords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Mechanism {
+pub(super) enum Mechanism {
     #[value(name = "PLAIN")]
     Plain,
     #[value(name = "SCRAM-SHA-256")]
@@ -55,11 +55,29 @@ enum Mechanism {
     ScramSha512,
 }
 
+impl Mechanism {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// Who this program is, and how it shows that.
+#[derive(Clone)]
+pub(super) struct Login {
+    pub(super) mechanism: Mechanism,
+    pub(super) username: String,
+    pub(super) password: String,
+}
+
 /// The same, read and ready for use.
 #[derive(Clone, Default)]
 pub(super) struct Security {
-    tls: Option<Arc<rustls::ClientConfig>>,
-    sasl: Option<SaslConfig>,
+    pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(super) login: Option<Login>,
 }
 
 impl KafkaSecurityArgs {
@@ -78,11 +96,11 @@ impl KafkaSecurityArgs {
         }
         let tls = encrypted.then(|| tls::client(Verify::Full, self.kafka_ca_file.as_deref()).map(Arc::new)).transpose();
         let tls = tls.map_err(|why| Error::invalid("KAFKA_CA_FILE", why))?;
-        let sasl = if known { Some(self.sasl()?) } else { None };
-        Ok(Security { tls, sasl })
+        let login = if known { Some(self.login()?) } else { None };
+        Ok(Security { tls, login })
     }
 
-    fn sasl(&self) -> Result<SaslConfig> {
+    fn login(&self) -> Result<Login> {
         let wanted = |field| Error::invalid(field, "must be given with SASL_PLAINTEXT and SASL_SSL");
         let username = self.kafka_username.clone().ok_or_else(|| wanted("KAFKA_USERNAME"))?;
         let password = match (&self.kafka_password, &self.kafka_password_file) {
@@ -95,12 +113,7 @@ impl KafkaSecurityArgs {
                 .to_owned(),
             (None, None) => return Err(wanted("KAFKA_PASSWORD_FILE")),
         };
-        let credentials = Credentials::new(username, password);
-        Ok(match self.kafka_sasl_mechanism {
-            Mechanism::Plain => SaslConfig::Plain(credentials),
-            Mechanism::ScramSha256 => SaslConfig::ScramSha256(credentials),
-            Mechanism::ScramSha512 => SaslConfig::ScramSha512(credentials),
-        })
+        Ok(Login { mechanism: self.kafka_sasl_mechanism, username, password })
     }
 }
 
@@ -109,12 +122,18 @@ fn without(field: &str, protocol: &str) -> Error {
 }
 
 impl Security {
+    /// The same for rskafka.
     pub(super) fn apply(&self, mut client: ClientBuilder) -> ClientBuilder {
         if let Some(tls) = &self.tls {
             client = client.tls_config(tls.clone());
         }
-        if let Some(sasl) = &self.sasl {
-            client = client.sasl_config(sasl.clone());
+        if let Some(login) = &self.login {
+            let credentials = Credentials::new(login.username.clone(), login.password.clone());
+            client = client.sasl_config(match login.mechanism {
+                Mechanism::Plain => SaslConfig::Plain(credentials),
+                Mechanism::ScramSha256 => SaslConfig::ScramSha256(credentials),
+                Mechanism::ScramSha512 => SaslConfig::ScramSha512(credentials),
+            });
         }
         client
     }
@@ -138,9 +157,10 @@ mod tests {
 
     #[test]
     fn what_belongs_together_must_be_given_together() {
-        assert!(read("").is_ok_and(|security| security.tls.is_none() && security.sasl.is_none()));
+        assert!(read("").is_ok_and(|security| security.tls.is_none() && security.login.is_none()));
         let plain = "--kafka-security-protocol sasl_plaintext --kafka-sasl-mechanism plain --kafka-username u";
-        assert!(matches!(read(&format!("{plain} --kafka-password p")).unwrap().sasl, Some(SaslConfig::Plain(_))));
+        let login = read(&format!("{plain} --kafka-password p")).unwrap().login.unwrap();
+        assert_eq!((login.mechanism, login.username.as_str(), login.password.as_str()), (Mechanism::Plain, "u", "p"));
         for (line, field) in [
             (plain, "KAFKA_PASSWORD_FILE"),
             ("--kafka-security-protocol SASL_SSL --kafka-ca-file Cargo.toml", "KAFKA_CA_FILE"),

@@ -1,7 +1,7 @@
 use super::{proto, to_duration, to_timestamp};
 use crate::domain::{Closest, Connection, Encounter, Person};
 
-pub fn connection(connection: &Connection, person: Person) -> proto::Connection {
+pub fn connection(connection: &Connection, person: Person, met: &[Encounter]) -> proto::Connection {
     proto::Connection {
         person: Some(super::person(person)),
         encounters: connection.encounters as i64,
@@ -9,6 +9,7 @@ pub fn connection(connection: &Connection, person: Person) -> proto::Connection 
         first_met: Some(to_timestamp(connection.first_met)),
         last_met: Some(to_timestamp(connection.last_met)),
         closest: Some(closest(&connection.closest)),
+        met: met.iter().map(encounter).collect(),
     }
 }
 

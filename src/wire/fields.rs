@@ -1,6 +1,6 @@
 //! Reads a JSON object field by field, so that everything that is wrong with it is named at once.
 
-use crate::domain::FieldError;
+use crate::domain::{FieldError, quoted, shown};
 use serde_json::{Map, Value};
 
 /// The fields of one JSON object, each read once; errors are collected.
@@ -124,17 +124,13 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i64)
 }
 
-fn shown(text: &str) -> String {
-    text.chars().take(60).collect()
-}
-
 /// A value as error texts show it.
 pub(super) fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => format!("{:?}", shown(text)),
+        Value::String(text) => quoted(text),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     }

@@ -1,6 +1,7 @@
 //! What travels ↔ domain: protobuf messages, and JSON objects as REST and Kafka carry them.
 
 mod connection;
+mod cursor;
 mod fields;
 mod json;
 mod location;
@@ -9,6 +10,7 @@ mod recorded;
 mod time;
 
 pub use connection::{connection, encounter};
+pub use cursor::Listed;
 pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{input, location, person};

@@ -1,7 +1,7 @@
 //! The value of a Kafka record ↔ a location.
 
 use super::{location, proto, read_location, to_timestamp};
-use crate::domain::{Error, NewLocation, Result};
+use crate::domain::{Error, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
@@ -28,12 +28,12 @@ pub fn encode(location: &NewLocation) -> Vec<u8> {
 /// Reads a record's value.
 ///
 /// `content_type` decides how; without one, what begins with `{` is JSON, which no [`proto::LocationRecorded`] does. A location
-/// without a time was made when the record was (`timestamp`). `now` and `max_ahead` are those of [`NewLocation::new`]. The
+/// without a time was made when the record was (`timestamp`), and must have one if the record has none. `now` and `max_ahead` are those of [`NewLocation::new`]. The
 /// error is always [`Error::Invalid`]: the same record will never be readable.
 pub fn decode(
     value: Option<&[u8]>,
     content_type: Option<&[u8]>,
-    timestamp: DateTime<Utc>,
+    timestamp: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
     max_ahead: TimeDelta,
 ) -> Result<NewLocation> {
@@ -42,8 +42,8 @@ pub fn decode(
         Some(given) if is(given, PROTOBUF) => from_protobuf(value, timestamp, now, max_ahead),
         Some(given) if is(given, JSON) => from_json(value, timestamp, now, max_ahead),
         Some(given) => {
-            let shown: String = String::from_utf8_lossy(given).chars().take(60).collect();
-            Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {shown:?}")))
+            let given = quoted(&String::from_utf8_lossy(given));
+            Err(Error::invalid(CONTENT_TYPE, format!("must be {PROTOBUF} or {JSON}; got {given}")))
         }
         None if value.trim_ascii_start().starts_with(b"{") => from_json(value, timestamp, now, max_ahead),
         None => from_protobuf(value, timestamp, now, max_ahead),
@@ -58,7 +58,7 @@ fn is(header: &[u8], media_type: &str) -> bool {
 
 fn from_protobuf(
     value: &[u8],
-    timestamp: DateTime<Utc>,
+    timestamp: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
     max_ahead: TimeDelta,
 ) -> Result<NewLocation> {
@@ -71,16 +71,26 @@ fn from_protobuf(
         message.creation_time.as_ref(),
         message.accuracy_m,
     )?;
-    input.creation_time = Some(input.creation_time.unwrap_or(timestamp));
+    input.creation_time = Some(input.creation_time.or(timestamp).ok_or_else(without_time)?);
     NewLocation::new(input, now, max_ahead)
 }
 
-fn from_json(value: &[u8], timestamp: DateTime<Utc>, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<NewLocation> {
+fn without_time() -> Error {
+    Error::invalid("creation_time", "must be given; the record has no time of its own either")
+}
+
+fn from_json(
+    value: &[u8],
+    timestamp: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+    max_ahead: TimeDelta,
+) -> Result<NewLocation> {
     let mut value: Value = serde_json::from_slice(value)
         .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
     if let Value::Object(object) = &mut value
         && object.get("creation_time").is_none_or(Value::is_null)
     {
+        let timestamp = timestamp.ok_or_else(without_time)?;
         object.insert("creation_time".to_owned(), timestamp.to_rfc3339().into());
     }
     Ok(read_location(value, "value", now, max_ahead)?)
@@ -98,7 +108,7 @@ mod tests {
 
     fn read(value: &[u8], content_type: Option<&str>) -> Result<NewLocation> {
         let now = at(1_780_000_000);
-        decode(Some(value), content_type.map(str::as_bytes), at(1_779_999_999), now, TimeDelta::minutes(5))
+        decode(Some(value), content_type.map(str::as_bytes), Some(at(1_779_999_999)), now, TimeDelta::minutes(5))
     }
 
     fn refused(value: &[u8], content_type: Option<&str>) -> Vec<String> {
@@ -126,6 +136,41 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_the_nearest_microsecond_and_of_the_years_1_to_9999() {
+        let json = |time: &str| format!(r#"{{"person_id":1,"latitude":0,"longitude":0,"creation_time":"{time}"}}"#);
+        let text = |time: &str| read(json(time).as_bytes(), None).map(|location| location.creation_time());
+        let message = |seconds, nanos| {
+            let creation_time = Some(prost_types::Timestamp { seconds, nanos });
+            let (latitude, longitude) = (Some(0.0), Some(0.0));
+            proto::LocationRecorded { person_id: 1, latitude, longitude, creation_time, accuracy_m: None }
+                .encode_to_vec()
+        };
+        let expected = DateTime::from_timestamp_micros(1_779_999_006_800_000).unwrap();
+        assert_eq!(text("2026-05-28T20:10:06.799999952Z").unwrap(), expected);
+        assert_eq!(text("2026-05-28T20:10:06.8Z").unwrap(), expected);
+        for nanos in [800_000_000, 799_999_952] {
+            assert_eq!(read(&message(1_779_999_006, nanos), None).unwrap().creation_time(), expected);
+        }
+        for seconds in [-62_135_596_801, 253_402_300_800, i64::MIN, i64::MAX] {
+            assert_eq!(refused(&message(seconds, 0), None), ["creation_time"], "{seconds}");
+        }
+        for time in ["0000-12-31T23:59:59Z", "-4800-01-01T00:00:00Z", "10000-01-01T00:00:00Z"] {
+            assert_eq!(refused(json(time).as_bytes(), None), ["creation_time"], "{time}");
+        }
+    }
+
+    #[test]
+    fn of_a_record_without_a_time_the_location_must_have_one() {
+        let read = |value: &[u8]| decode(Some(value), None, None, at(1_780_000_000), TimeDelta::minutes(5));
+        let none =
+            proto::LocationRecorded { person_id: 1, latitude: Some(1.0), longitude: Some(2.0), ..Default::default() };
+        for value in [br#"{"person_id":1,"latitude":1,"longitude":2}"#.to_vec(), none.encode_to_vec()] {
+            assert!(read(&value).unwrap_err().to_string().contains("creation_time"));
+        }
+        assert!(read(br#"{"person_id":1,"latitude":1,"longitude":2,"creation_time":"2026-05-01T00:00:00Z"}"#).is_ok());
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(refused(b"not json", Some(JSON)), ["value"]);
         assert_eq!(refused(b"[]", Some(JSON)), ["value"]);
@@ -141,7 +186,7 @@ mod tests {
         );
         assert_eq!(refused(br#"{"person_id":1,"latitude":91,"longitude":1e400}"#, Some(JSON)), ["value"]);
         assert_eq!(refused(br#"{"person_id":1,"latitude":"NaN","longitude":"1"}"#, Some(JSON)), ["latitude"]);
-        assert!(decode(None, None, at(0), at(0), TimeDelta::zero()).is_err());
+        assert!(decode(None, None, Some(at(0)), at(0), TimeDelta::zero()).is_err());
     }
 
     proptest! {

@@ -230,17 +230,20 @@ def test_backup_waits_for_a_whole_dump(everything, default):
 
 def test_connections_fit_the_database(default, production):
     def most(rendered, scaled):
-        pods = 0
+        data = rendered.one("ConfigMap", "udaconnect")["data"]
+        sum_of_all = 0
         for role in ("api", "grpc", "consumer"):
             name = f"udaconnect-{role}"
-            pods += rendered.one("HorizontalPodAutoscaler", name)["spec"]["maxReplicas"] if scaled else rendered.one("Deployment", name)["spec"]["replicas"] + 1
-        # Besides the pool: readiness, and the consumer's ownership.
-        return pods * (int(rendered.one("ConfigMap", "udaconnect")["data"]["DATABASE_POOL_SIZE"]) + 3)
+            pods = rendered.one("HorizontalPodAutoscaler", name)["spec"]["maxReplicas"] if scaled else rendered.one("Deployment", name)["spec"]["replicas"] + 1
+            # Besides the pools: readiness, the watch over silent connections, and a cancellation.
+            searches = 0 if role == "consumer" else int(data["DATABASE_SEARCH_POOL_SIZE"])
+            sum_of_all += pods * (int(data["DATABASE_POOL_SIZE"]) + searches + 3)
+        return sum_of_all
 
     arguments = default.one("StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"][0]["args"]
     limit = int(next(a.split("=")[1] for a in arguments if a.startswith("max_connections=")))
     assert most(default, scaled=False) < limit
-    assert most(production, scaled=True) == 242, "the comment in values-production.yaml"
+    assert most(production, scaled=True) == 306, "the comment in values-production.yaml"
 
 
 @pytest.mark.parametrize(

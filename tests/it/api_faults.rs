@@ -38,6 +38,43 @@ async fn without_the_database_the_api_says_so_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
+async fn a_silent_database_is_told_apart_and_comes_back_by_itself() {
+    let database = Database::new().await;
+    let proxy = Proxy::to(database.port()).await;
+    let server =
+        Server::with(&[("DATABASE_URL", &database.url_at(proxy.port)), ("DATABASE_STATEMENT_TIMEOUT", "3600")]).await;
+    let person = server.person().await;
+    let location = json!({"person_id": person, "latitude": 35, "longitude": -106.5});
+    let quick = format!("/api/persons/{person}");
+    let slow = format!("/api/persons/{person}/connections");
+    // Many connections that are open and idle.
+    let many = (0..40).map(|_| server.get(&quick)).collect::<Vec<_>>();
+    assert!(futures_util::future::join_all(many).await.iter().all(|(status, _)| *status == 200));
+    for path in [&quick, &slow] {
+        assert_eq!(server.get(path).await.0, 200);
+    }
+    assert_eq!(server.post("/api/locations", &location).await.0, 201);
+
+    proxy.freeze();
+    let waiting = [&quick, &slow, "/api/persons", &quick].map(|path| server.get(path));
+    assert!(futures_util::future::join_all(waiting).await.iter().all(|(status, _)| *status == 503));
+    assert_eq!(server.post("/api/locations", &location).await.0, 503);
+    let ready = server.http.get(server.url("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+
+    // New connections work again; those of before stay silent for ever.
+    proxy.thaw();
+    eventually("readiness", || async { (server.get_any("/readyz").await == 200).then_some(()) }).await;
+    for path in [&quick, &slow] {
+        eventually("an answer", || async { (server.get_any(path).await == 200).then_some(()) }).await;
+    }
+    for _ in 0..20 {
+        assert_eq!(server.get(&quick).await.0, 200);
+        assert_eq!(server.post("/api/locations", &location).await.0, 201);
+    }
+}
+
+#[tokio::test]
 async fn a_server_started_before_its_database_becomes_ready() {
     let database = Database::empty().await;
     let proxy = Proxy::to(database.port()).await;

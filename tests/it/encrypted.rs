@@ -246,3 +246,31 @@ async fn kafka_may_want_tls_and_a_password() {
     })
     .await;
 }
+
+/// However it is written: what demands TLS gets it or nothing.
+#[tokio::test]
+async fn tls_that_is_demanded_is_not_given_up() {
+    let database = Database::new().await;
+    let tls: String = database.client().await.query_one("SHOW ssl", &[]).await.unwrap().get(0);
+    if tls == "on" {
+        eprintln!("the server has TLS; skipped");
+        return;
+    }
+    let url = database.url();
+    let (user, password) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap().0.split_once(':').unwrap();
+    let (port, name) = (database.port(), &database.name);
+    for demanding in [
+        format!("{url}?sslmode=require"),
+        format!("{url}?application_name=a@b&sslmode=require"),
+        format!("{url}?options=-c%20jit%3Doff&ssl=true"),
+        format!("host=127.0.0.1 port={port} user={user} password='{password}' dbname={name} sslmode=require"),
+        format!(
+            r"host=127.0.0.1 port={port} user={user} password={password} dbname={name} application_name=a\ b sslmode = require"
+        ),
+    ] {
+        let output = run(&["migrate", "--check"], &[("DATABASE_URL", &demanding)]).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("check sslmode"), "{demanding}: {said}");
+        assert!(!said.contains(password), "{said}");
+    }
+}

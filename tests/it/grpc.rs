@@ -129,6 +129,11 @@ async fn connections_and_encounters_are_those_of_rest() {
     let encounters = client.list_encounters(request_both).await.unwrap().into_inner().encounters;
     let starts: Vec<_> = encounters.iter().map(|encounter| encounter.start.unwrap().seconds - 1_780_000_000).collect();
     assert_eq!(starts, [0, 3_600]);
+    assert!(met.met.is_empty());
+    let with = ListConnectionsRequest { include_encounters: true, ..request };
+    let mut stream = client.list_connections(with).await.unwrap().into_inner();
+    assert_eq!(stream.message().await.unwrap().unwrap().connection.unwrap().met, encounters);
+    assert!(stream.message().await.unwrap().is_none());
     let (_, rest) = server.get(&format!("/api/persons/{ada}/connections")).await;
     assert_eq!(
         (rest[0]["encounters"].as_i64(), rest[0]["total_duration"].as_f64()),

@@ -1,12 +1,20 @@
 //! Through a real Apache Kafka. `make test` starts one and runs these; each has a topic of its own.
 
 use crate::support::{
-    DEADLINE, Database, Phone, Produced, Worker, eventually, kafka_variables, location, produce, serve_grpc, skipped,
+    DEADLINE, Database, Phone, Produced, Worker, eventually, kafka_variables, location, produce, produce_packed,
+    serve_grpc, skipped,
 };
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
+use rskafka::chrono::DateTime;
+use rskafka::client::partition::Compression;
+use rskafka::record::Record;
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::io::AsyncWriteExt;
@@ -44,8 +52,17 @@ impl Cluster {
         .await;
     }
 
+    fn client(&self, settings: &[(&str, &str)]) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.bootstrap).set("partitioner", "murmur2_random");
+        settings.iter().for_each(|(name, value)| {
+            client.set(*name, *value);
+        });
+        client
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
-        ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap()
+        self.client(&[]).create().unwrap()
     }
 }
 
@@ -212,39 +229,159 @@ async fn kafka_records_that_retention_took_are_noted_by_policy() {
     assert_eq!(worker.ready().await.0, 200);
 }
 
+const PACKINGS: [Compression; 5] =
+    [Compression::NoCompression, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+/// The same for another client.
+fn packed(record: Produced) -> Record {
+    Record { key: record.key, value: record.value, headers: BTreeMap::new(), timestamp: DateTime::UNIX_EPOCH }
+}
+
+const IGNORED_HEADER: Header<'_, &[u8]> = Header { key: "flag", value: None };
+
 #[tokio::test]
 #[ignore = "needs Apache Kafka (UDACONNECT_TEST_KAFKA); make test starts it"]
-async fn a_kafka_batch_that_the_client_cannot_decode_stops_nothing() {
+async fn whatever_is_legal_in_kafka_is_read() {
     let cluster = Cluster::new().await;
     let worker = Worker::start(&cluster.variables()).await;
     worker.owns(4).await;
-    produce(&cluster.bootstrap, &cluster.topic, &[json_record(7, 1)]).await;
-    // A header without a value, which Kafka allows.
-    let value = String::from_utf8(json_record(7, 2).value.unwrap()).unwrap();
-    let arguments = [
-        "-P",
-        "-q",
-        "-b",
-        &cluster.bootstrap,
-        "-t",
-        &cluster.topic,
-        "-K",
-        "\t",
-        "-H",
-        "flag",
-        "-X",
-        "partitioner=murmur2_random",
-    ];
-    if run_if_there("kcat", &arguments, &format!("7\t{value}\n")).await.is_none() {
-        return;
+    let producer: FutureProducer = cluster.client(&[]).create().unwrap();
+    let mut sent = 0;
+    let mut send = async |key: Option<&[u8]>, timestamp: Option<i64>| {
+        sent += 1;
+        let value = json_record(7, sent).value.unwrap();
+        // A header without a value, a name that is there twice, a name that is empty.
+        let headers = OwnedHeaders::new()
+            .insert(IGNORED_HEADER)
+            .insert(Header { key: "content-type", value: Some("text/plain") })
+            .insert(Header { key: "", value: Some("") })
+            .insert(Header { key: "content-type", value: Some("application/json") });
+        let mut record = FutureRecord::<[u8], [u8]>::to(&cluster.topic).payload(&value).headers(headers);
+        record.key = key;
+        record.timestamp = timestamp;
+        producer.send(record, DEADLINE).await.unwrap();
+    };
+    for key in [None, Some(&b""[..]), Some(b"7"), Some(b"\xff\0")] {
+        for time in [None, Some(1), Some(1_780_000_000_000)] {
+            send(key, time).await;
+        }
     }
-    produce(&cluster.bootstrap, &cluster.topic, &[json_record(7, 3)]).await;
-    cluster.stored(2).await;
-    eventually("the dead letter", || async {
-        (cluster.database.number("SELECT count(*) FROM dead_letter WHERE reason LIKE '%cannot be read%'").await == 1)
-            .then_some(())
-    })
-    .await;
+    // In every packing; in those of librdkafka's own, too.
+    for (number, packing) in (0_i64..).zip(PACKINGS) {
+        let records = (0..200).map(|second| packed(json_record(8 + number, second))).collect();
+        produce_packed(&cluster.bootstrap, &cluster.topic, number as i32 % 4, packing, records).await;
+    }
+    for (number, packing) in (13..).zip(["snappy", "lz4"]) {
+        let producer: FutureProducer =
+            cluster.client(&[("compression.type", packing), ("linger.ms", "50")]).create().unwrap();
+        let values: Vec<_> = (0..200).map(|second| json_record(number, second).value.unwrap()).collect();
+        let send = |value: &Vec<u8>| {
+            producer.send_result(FutureRecord::<[u8], [u8]>::to(&cluster.topic).payload(value)).unwrap()
+        };
+        for delivery in values.iter().map(send).collect::<Vec<_>>() {
+            delivery.await.unwrap().unwrap();
+        }
+    }
+    cluster.stored(12 + 7 * 200).await;
+    assert_eq!(cluster.database.number("SELECT count(*) FROM dead_letter").await, 0);
+    assert_eq!(worker.ready().await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka (UDACONNECT_TEST_KAFKA); make test starts it"]
+async fn of_kafka_transactions_only_what_is_committed_counts() {
+    let cluster = Cluster::new().await;
+    let worker = Worker::start(&cluster.variables()).await;
+    worker.owns(4).await;
+    let (client, topic) = (cluster.client(&[("transactional.id", &cluster.topic)]), cluster.topic.clone());
+    // librdkafka waits in these.
+    let (begin, begun) = tokio::sync::oneshot::channel();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let writing = tokio::task::spawn_blocking(move || {
+        let producer: BaseProducer = client.create().unwrap();
+        producer.init_transactions(DEADLINE).unwrap();
+        let write = |first: i64| {
+            producer.begin_transaction().unwrap();
+            for second in first..first + 100 {
+                let record = json_record(1 + second % 100, second);
+                let (key, value) = (record.key.unwrap(), record.value.unwrap());
+                producer.send(BaseRecord::to(&topic).key(&key).payload(&value)).map_err(|(error, _)| error).unwrap();
+            }
+            producer.flush(DEADLINE).unwrap();
+        };
+        write(0);
+        producer.commit_transaction(DEADLINE).unwrap();
+        for round in 1..4 {
+            write(100 * round);
+            producer.abort_transaction(DEADLINE).unwrap();
+        }
+        write(400);
+        begin.send(()).unwrap();
+        ended.blocking_recv().unwrap();
+        producer.commit_transaction(DEADLINE).unwrap();
+    });
+    begun.await.unwrap();
+    // What is not settled is not stored, and not waited for either.
+    let settled = async |count: i64| {
+        cluster.stored(count).await;
+        eventually("no lag", || async {
+            let mut lag = 0.0;
+            for partition in 0..4 {
+                lag += worker.metric(&format!("udaconnect_kafka_lag_records{{partition=\"{partition}\"}}")).await;
+            }
+            (lag == 0.0).then_some(())
+        })
+        .await;
+    };
+    settled(100).await;
+    assert_eq!(worker.ready().await.0, 200);
+    end.send(()).unwrap();
+    writing.await.unwrap();
+    settled(200).await;
+    assert_eq!(cluster.database.number("SELECT count(*) FROM dead_letter").await, 0);
+    let times = "SELECT count(*) FROM location WHERE creation_time >= '2026-06-02T10:01:40Z' AND creation_time < '2026-06-02T10:06:40Z'";
+    assert_eq!(cluster.database.number(times).await, 0, "of what was aborted");
+    // Behind everything, Kafka's own records included.
+    let watermarks: BaseConsumer = cluster.client(&[]).create().unwrap();
+    for partition in 0..4 {
+        let (_, end) = watermarks.fetch_watermarks(&cluster.topic, partition, DEADLINE).unwrap();
+        let next = format!(
+            "SELECT next_offset FROM kafka_partition WHERE topic = '{}' AND partition = {partition}",
+            cluster.topic
+        );
+        eventually("the last offset", || async { (cluster.database.number(&next).await == end).then_some(()) }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Apache Kafka (UDACONNECT_TEST_KAFKA); make test starts it"]
+async fn what_kafka_unpacks_to_gigabytes_becomes_a_dead_letter_and_takes_no_memory() {
+    let cluster = Cluster::new().await;
+    let worker = Worker::start(&cluster.variables()).await;
+    worker.owns(4).await;
+    // Each becomes more than a role may have. Snappy packs worse, and Kafka takes a megabyte.
+    for (number, packing) in
+        (0_i64..).zip([Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd])
+    {
+        let size = if matches!(packing, Compression::Snappy) { 10 << 20 } else { 150 << 20 };
+        for partition in 0..4 {
+            let write = async |records| {
+                produce_packed(&cluster.bootstrap, &cluster.topic, partition, packing, records).await;
+            };
+            let good = |second| packed(json_record(i64::from(partition) + 1, 2 * number + second));
+            write(vec![good(0), Record { value: Some(vec![0; size]), ..good(0) }]).await;
+            write(vec![good(1)]).await;
+        }
+    }
+    cluster.stored(32).await;
+    let letters = "SELECT count(*) FROM dead_letter WHERE reason LIKE '%at most 1048576 are read%' \
+         AND first_offset = last_offset AND key IS NOT NULL AND value IS NULL";
+    eventually("the dead letters", || async { (cluster.database.number(letters).await == 16).then_some(()) }).await;
+    assert_eq!(cluster.database.number("SELECT count(*) FROM dead_letter").await, 16);
+    if let Some(peak) = worker.program.peak_memory() {
+        assert!(peak < 128 << 20, "{} MB", peak >> 20);
+    }
+    assert_eq!(worker.ready().await.0, 200);
 }
 
 #[tokio::test]

@@ -384,3 +384,132 @@ async fn ingest_goes_on_while_the_database_is_away() {
     stored(&database, 101).await;
     eventually("the worker to be ready", || async { (worker.ready().await.0 == 200).then_some(()) }).await;
 }
+
+#[tokio::test]
+async fn a_worker_whose_database_is_silent_gives_its_partitions_up() {
+    let database = Database::new().await;
+    let mock = cluster(1);
+    let server = standalone(&database, &mock, &[]).await;
+    let person = server.person().await;
+    drop(server);
+    let proxy = crate::support::Proxy::to(database.port()).await;
+    let direct = kafka_variables(&database, &mock.bootstrap_servers());
+    let mut behind = direct.clone();
+    behind[0].1 = database.url_at(proxy.port);
+    // Nothing at the server would end a wait.
+    behind.push(("DATABASE_STATEMENT_TIMEOUT", "3600".to_owned()));
+    let mut silent = Worker::start(&behind).await;
+    silent.owns(4).await;
+    let (_program, url) = serve_grpc(&direct).await;
+    let phone = Phone::connect(&url).await.unwrap();
+    assert!(phone.send(vec![location(person, 1)]).await);
+    stored(&database, 1).await;
+
+    proxy.freeze();
+    assert!(phone.send((2..=50).map(|number| location(person, number)).collect()).await);
+    eventually("the partitions to be given up", || async { (silent.owned().await == 0.0).then_some(()) }).await;
+    assert_eq!(silent.ready().await.0, 503);
+    let other = Worker::start(&direct).await;
+    other.owns(4).await;
+    stored(&database, 50).await;
+    // Back by itself, with new connections.
+    proxy.thaw();
+    silent.owns(2).await;
+    eventually("the worker to be ready", || async { (silent.ready().await.0 == 200).then_some(()) }).await;
+    // And it ends when it should, silent or not.
+    proxy.freeze();
+    silent.program.signal(libc::SIGTERM);
+    assert!(silent.program.ended().await.success());
+}
+
+/// Longer than any test: a broker that takes what it is sent, and answers nothing.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn while_kafka_is_silent_nothing_flaps_and_afterwards_all_goes_on() {
+    let database = Database::new().await;
+    let mock = cluster(1);
+    let variables = kafka_variables(&database, &mock.bootstrap_servers());
+    let workers = [Worker::start(&variables).await, Worker::start(&variables).await];
+    for worker in &workers {
+        worker.owns(2).await;
+        eventually("readiness", || async { (worker.ready().await.0 == 200).then_some(()) }).await;
+    }
+    let count =
+        |message: &str| workers.iter().map(|worker| worker.program.log().matches(message).count()).sum::<usize>();
+    let taken = count("partition taken");
+    mock.broker_round_trip_time(1, NEVER).unwrap();
+    for worker in &workers {
+        eventually("word of it", || async { (worker.ready().await.0 == 503).then_some(()) }).await;
+        assert_eq!(worker.metric("udaconnect_kafka_up").await, 0.0);
+        // Others may still reach Kafka.
+        worker.owns(0).await;
+    }
+    eventually("nobody to own anything", || async {
+        (database.number("SELECT count(*) FROM kafka_partition WHERE owner IS NOT NULL").await == 0).then_some(())
+    })
+    .await;
+    // Who gives up last may have taken over from who did first.
+    assert!(count("partition taken") <= taken + 2, "nobody takes what nobody can read");
+    assert_eq!(count("kafka answers nothing"), 2, "each gives up once");
+    mock.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    for worker in &workers {
+        worker.owns(2).await;
+        eventually("readiness", || async { (worker.ready().await.0 == 200).then_some(()) }).await;
+        assert_eq!(worker.metric("udaconnect_kafka_up").await, 1.0);
+    }
+    let key = Some(b"1".to_vec());
+    let record = Produced { key, value: Some(point(1, 1).to_string().into_bytes()), content_type: None };
+    produce(&mock.bootstrap_servers(), TOPIC, &[record]).await;
+    eventually("the record", || async {
+        (database.number("SELECT count(*) FROM dead_letter").await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_to_which_kafka_is_silent_leaves_its_partitions_to_others() {
+    let database = Database::new().await;
+    // Two ways to what is one cluster to both workers.
+    let (here, there) = (cluster(1), cluster(1));
+    let cut_off = Worker::start(&kafka_variables(&database, &here.bootstrap_servers())).await;
+    let other = Worker::start(&kafka_variables(&database, &there.bootstrap_servers())).await;
+    cut_off.owns(2).await;
+    other.owns(2).await;
+    here.broker_round_trip_time(1, NEVER).unwrap();
+    other.owns(4).await;
+    cut_off.owns(0).await;
+    here.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    cut_off.owns(2).await;
+    other.owns(2).await;
+}
+
+#[tokio::test]
+async fn a_silent_broker_holds_nobody_up_while_another_one_answers() {
+    let database = Database::new().await;
+    let mock = cluster(2);
+    for partition in 0..PARTITIONS {
+        mock.partition_leader(TOPIC, partition, Some(2)).unwrap();
+    }
+    mock.broker_round_trip_time(1, NEVER).unwrap();
+    let server = standalone(&database, &mock, &[]).await;
+    ready(&server).await;
+    let person = server.person().await;
+    assert_eq!(server.post("/api/locations", &point(person, 1)).await.0, 202);
+    stored(&database, 1).await;
+    // And when it falls silent later, and the other one comes back.
+    mock.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    for partition in 0..PARTITIONS {
+        mock.partition_leader(TOPIC, partition, Some(1)).unwrap();
+    }
+    mock.broker_round_trip_time(2, NEVER).unwrap();
+    eventually("a way round it", || async {
+        let answer = server.http.post(server.url("/api/locations")).json(&point(person, 2)).send().await.unwrap();
+        (answer.status() == 202).then_some(())
+    })
+    .await;
+    eventually("the location", || async {
+        (database.number("SELECT count(*) FROM location").await == 2).then_some(())
+    })
+    .await;
+}

@@ -21,10 +21,13 @@ mod meetings;
 #[cfg(target_os = "linux")]
 mod memory;
 mod owntracks;
+mod partitions;
 mod persons;
 mod rollout;
 mod schema;
+mod searches;
 mod seed;
 mod simulate;
 mod tracing;
 mod transfer;
+mod values;

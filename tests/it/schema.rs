@@ -79,3 +79,82 @@ async fn a_persons_range_is_read_from_the_index_alone() {
     assert!(plan.contains("Index Only Scan"), "{plan}");
     assert!(!plan.contains("location_other"), "other months are not touched:\n{plan}");
 }
+
+#[tokio::test]
+async fn functions_with_their_owners_rights_cannot_be_turned_against_them() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let sql = "SELECT oid::regprocedure::text, coalesce(array_to_string(proconfig, '; '), ''),
+            EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner)))
+                    WHERE grantee = 0 AND privilege_type = 'EXECUTE')
+        FROM pg_proc WHERE prosecdef
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e')
+            AND pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)";
+    let rows = client.query(sql, &[]).await.unwrap();
+    assert!(!rows.is_empty());
+    for row in rows {
+        let (name, settings, public): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
+        let path = settings.split("; ").find_map(|setting| setting.strip_prefix("search_path=")).unwrap_or_default();
+        // Nothing in which others may create something, and temporary objects last.
+        assert_eq!(path, "pg_catalog, pg_temp", "{name}: {settings}");
+        assert!(!public, "{name} may be called by everybody");
+    }
+}
+
+#[tokio::test]
+async fn roles_that_may_only_store_locations_can_begin_a_month() {
+    let database = Database::empty().await;
+    let client = database.client().await;
+    let migrate = async |arguments: &[&str]| {
+        let output = run(&[&["migrate"], arguments].concat(), &[("DATABASE_URL", &database.url())]).await;
+        assert!(output.status.success(), "{output:?}");
+    };
+    migrate(&[]).await;
+    // As it was before the function was closed to the public: what was granted then goes on working.
+    migrate(&["--revert", &after_partitions(&client).await]).await;
+    let role = format!("writer_{}", database.name);
+    let stranger = format!("stranger_{}", database.name);
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE ROLE {stranger} LOGIN PASSWORD 'x';
+         GRANT SELECT, INSERT, UPDATE, DELETE ON location, person TO {role};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role};
+         GRANT SELECT ON __diesel_schema_migrations TO {role}"
+    );
+    client.batch_execute(&grants).await.unwrap();
+    migrate(&[]).await;
+    let url = database.url_as(database.port(), &role, "x");
+    let server = Server::with(&[("DATABASE_URL", &url)]).await;
+    let person = server.person().await;
+    let location = serde_json::json!({"person_id": person, "latitude": 1, "longitude": 101, "creation_time": "2026-06-02T10:00:00Z"});
+    assert_eq!(server.post("/api/locations", &location).await.0, 201);
+    assert_eq!(database.number("SELECT count(*) FROM location_2026_06").await, 1);
+    drop(server);
+    // Somebody else may not, and whoever may cannot make it use what is theirs.
+    let denied = |error: tokio_postgres::Error| error.code().map(|code| code.code().to_owned());
+    let connect = async |role: &str| {
+        let url = database.url_as(database.port(), role, "x");
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let call = "SELECT location_make_partition('2026-01-01')";
+    assert_eq!(denied(connect(&stranger).await.execute(call, &[]).await.unwrap_err()).as_deref(), Some("42501"));
+    let writer = connect(&role).await;
+    writer
+        .batch_execute(
+            "CREATE TEMP TABLE pg_inherits AS SELECT 1 AS inhrelid, 1 AS inhparent;
+             CREATE FUNCTION pg_temp.to_char(date, text) RETURNS text LANGUAGE sql AS $$ SELECT 'mine' $$",
+        )
+        .await
+        .unwrap();
+    writer.execute(call, &[]).await.unwrap();
+    assert_eq!(database.number("SELECT count(*) FROM location_2026_01").await, 0);
+    let owned = format!("DROP OWNED BY {role}, {stranger}; DROP ROLE {role}, {stranger}");
+    client.batch_execute(&owned).await.unwrap();
+}
+
+/// How many migrations to revert until the one that closes the functions is gone.
+async fn after_partitions(client: &tokio_postgres::Client) -> String {
+    let sql = "SELECT count(*)::text FROM __diesel_schema_migrations WHERE version >= '20261125000002'";
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}

@@ -62,6 +62,209 @@ async fn every_format_goes_in_comes_out_and_goes_in_again() {
     assert!(text(&output).contains("person 99 does not exist"), "{}", text(&output));
 }
 
+/// A database with strangers under the ids from 1 to 30.
+async fn strangers() -> Database {
+    let database = Database::new().await;
+    let sql = "INSERT INTO person (first_name, last_name, company_name, external_key)
+        SELECT 'Stranger', 'No ' || n, 'Elsewhere', n::text FROM generate_series(1, 30) AS n";
+    database.client().await.batch_execute(sql).await.unwrap();
+    database
+}
+
+const OF_STRANGERS: &str =
+    "SELECT count(*) FROM location JOIN person ON person.id = person_id WHERE first_name = 'Stranger'";
+
+/// What [`content`] is, by names.
+async fn content_by_name(database: &Database) -> i64 {
+    database
+        .number(
+            "SELECT coalesce(sum(hashtextextended(concat_ws('|', first_name, last_name, company_name, creation_time, coordinate,
+                 accuracy_m), 0) % 1000003), 0)::bigint FROM location JOIN person ON person.id = person_id",
+        )
+        .await
+}
+
+#[tokio::test]
+async fn an_export_goes_to_its_persons_in_another_database_and_never_to_strangers() {
+    let database = Database::new().await;
+    udaconnect(&database, &["seed", "--persons", "4", "--days", "1"]).await;
+    // Namesakes, one of them without a key, and names that a spreadsheet would take for formulas.
+    let names = "UPDATE person SET first_name = '=HYPERLINK(\"http://x\")', company_name = '-2+3' WHERE id = 1;
+        UPDATE person SET first_name = 'Eve', last_name = 'Lee', company_name = '@one' WHERE id = 2;
+        UPDATE person SET first_name = 'Eve', last_name = 'Lee', company_name = '+two' WHERE id = 3;
+        UPDATE location SET creation_time = creation_time + interval '1 microsecond' WHERE person_id = 1";
+    database.client().await.batch_execute(names).await.unwrap();
+    let (by_key, by_name) = (content(&database).await, content_by_name(&database).await);
+    let server = Server::start(&database).await;
+    let directory = tempfile::tempdir().unwrap();
+    for (extension, media) in [("csv", "text/csv"), ("geojson", "application/geo+json"), ("gpx", "application/gpx+xml")]
+    {
+        let file = directory.path().join(format!("day.{extension}"));
+        let file = file.to_str().unwrap();
+        udaconnect(&database, &["export", "--output", file]).await;
+        for (by, same) in [("key", true), ("name", true), ("", false)] {
+            let other = strangers().await;
+            let mut arguments = vec!["import", file];
+            if !by.is_empty() {
+                arguments.extend(["--person-by", by]);
+            }
+            let output = run(&arguments, &[("DATABASE_URL", &other.url())]).await;
+            let said = text(&output);
+            assert_eq!(other.number(OF_STRANGERS).await, 0, "{extension} {by}: {said}");
+            if same {
+                assert!(output.status.success() && said.contains("persons created: 4"), "{extension} {by}: {said}");
+                assert_eq!(content_by_name(&other).await, by_name, "{extension} {by}");
+                // Once more it is all there.
+                let again = udaconnect(&other, &arguments).await;
+                assert!(again.contains(" 0 locations stored, 2160 were there already"), "{extension} {by}: {again}");
+            } else {
+                assert_eq!(output.status.code(), Some(3), "{extension}: {said}");
+                assert!(
+                    said.contains("in the file; if the file is of another database, say --person-by key"),
+                    "{said}"
+                );
+                assert_eq!(other.number("SELECT count(*) FROM location").await, 0);
+            }
+            if by == "key" {
+                assert_eq!(content(&other).await, by_key, "{extension}");
+            }
+        }
+        // Who says so explicitly may have ids as they are.
+        let other = strangers().await;
+        let said = udaconnect(&other, &["import", file, "--person-by", "id"]).await;
+        assert!(said.contains("2160 locations stored"), "{said}");
+        // What the API answers holds no keys; ids, names and the caller's word do.
+        let (_, answer, _) = self::file(&server, "/api/persons/2/locations", media).await;
+        std::fs::write(file, answer).unwrap();
+        let other = strangers().await;
+        let output = run(&["import", file, "--person-by", "key"], &[("DATABASE_URL", &other.url())]).await;
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(text(&output).contains("holds no key of this person"), "{}", text(&output));
+        udaconnect(&other, &["import", file, "--person-by", "name"]).await;
+        assert_eq!(other.number(OF_STRANGERS).await, 0);
+        assert_eq!(
+            other
+                .number(
+                    "SELECT count(*) FROM location JOIN person ON person.id = person_id WHERE company_name = '@one'"
+                )
+                .await,
+            540
+        );
+        udaconnect(&other, &["import", file, "--person", "7"]).await;
+        assert_eq!(other.number(OF_STRANGERS).await, 540);
+    }
+}
+
+#[tokio::test]
+async fn namesakes_are_never_taken_for_one() {
+    let database = Database::new().await;
+    udaconnect(&database, &["seed", "--persons", "2", "--days", "1"]).await;
+    let same = "UPDATE person SET first_name = 'Eve', last_name = 'Lee', company_name = 'one'";
+    database.client().await.batch_execute(same).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for extension in ["csv", "geojson", "gpx"] {
+        let file = directory.path().join(format!("day.{extension}"));
+        let file = file.to_str().unwrap();
+        udaconnect(&database, &["export", "--output", file]).await;
+        let mut ways = vec![vec!["import", file, "--person-by", "name"]];
+        if extension == "gpx" {
+            ways.push(vec!["import", file, "--person-by", "name", "--person-column", "name"]);
+        }
+        for arguments in ways {
+            let other = strangers().await;
+            let output = run(&arguments, &[("DATABASE_URL", &other.url())]).await;
+            assert_eq!(output.status.code(), Some(3), "{arguments:?}: {}", text(&output));
+            assert!(
+                text(&output).contains("two persons have this name (Eve Lee), person_id 1 and 2"),
+                "{}",
+                text(&output)
+            );
+            let most =
+                "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM location GROUP BY person_id) AS counted";
+            assert!(other.number(most).await <= 540, "{arguments:?}");
+            assert_eq!(other.number(OF_STRANGERS).await, 0);
+        }
+        // By key each is itself.
+        let other = strangers().await;
+        udaconnect(&other, &["import", file, "--person-by", "key"]).await;
+        assert_eq!(content(&other).await, content(&database).await);
+        // Two who are there: which of them nobody can know.
+        let two = "INSERT INTO person (first_name, last_name, company_name, external_key)
+            VALUES ('Eve', 'Lee', 'one', 'badge-1'), ('Eve', 'Lee', 'one', NULL)";
+        let other = strangers().await;
+        other.client().await.batch_execute(two).await.unwrap();
+        let output = run(&["import", file, "--person-by", "name"], &[("DATABASE_URL", &other.url())]).await;
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        assert!(text(&output).contains("say which by id or key: 31 (key \"badge-1\"), 32"), "{}", text(&output));
+        assert_eq!(other.number("SELECT count(*) FROM location").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_wall_clocks_time_that_was_twice_is_refused_unless_it_is_said_which() {
+    let database = Database::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("night.csv");
+    std::fs::write(
+        &file,
+        "lat,lon,time\n1,101,2025-10-26 02:30:00.123456\n1,101,2026-03-29 02:30:00\n1,101,2026-03-29 03:30\n",
+    )
+    .unwrap();
+    let import = async |more: &[&str]| {
+        let owner = ["--person", "ada", "--person-by", "key", "--timezone", "Europe/Berlin"];
+        let arguments = [&["import", file.to_str().unwrap()], &owner[..], more].concat();
+        let output = run(&arguments, &[("DATABASE_URL", &database.url())]).await;
+        (output.status.code(), text(&output))
+    };
+    let (status, said) = import(&[]).await;
+    assert!(status == Some(3) && said.contains("1 locations stored") && said.contains("2 by time"), "{said}");
+    for part in [
+        "night.csv:2: time: ",
+        "2025-10-26T00:30:00.123456Z",
+        "2025-10-26T01:30:00.123456Z",
+        "night.csv:3: time: ",
+        "did not happen in Europe/Berlin",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    for (which, time) in [("earlier", "2025-10-26T00:30:00.123456Z"), ("later", "2025-10-26T01:30:00.123456Z")] {
+        let (status, said) = import(&["--ambiguous-time", which]).await;
+        assert!(status == Some(3) && said.contains("1 locations stored, 1 were there already"), "{said}");
+        assert_eq!(database.number(&format!("SELECT count(*) FROM location WHERE creation_time = '{time}'")).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn files_for_spreadsheets_hold_no_formulas() {
+    let database = Database::new().await;
+    udaconnect(&database, &["seed", "--persons", "30", "--days", "1"]).await;
+    let evil = "UPDATE person SET first_name = '=1+cmd|'' /C calc''!A0', last_name = '@SUM(1)', company_name = '-2+3', external_key = '+' || id";
+    database.client().await.batch_execute(evil).await.unwrap();
+    let server = Server::start(&database).await;
+    let day = "start_date=2026-06-01&end_date=2026-06-01";
+    let mut tables = vec![
+        udaconnect(&database, &["export"]).await,
+        udaconnect(&database, &["export", "--person", "1", "--encounters"]).await,
+    ];
+    let mut paths = vec![format!("/api/persons/1/locations?{day}"), format!("/api/persons/1/connections?{day}")];
+    let (_, met) = server.get(&paths[1]).await;
+    paths.push(format!("/api/persons/1/connections/{}?{day}", met[0]["person"]["id"]));
+    paths.push(format!("/api/persons/1/connection?{day}"));
+    for path in paths {
+        tables.push(file(&server, &path, "text/csv").await.1);
+    }
+    for table in tables {
+        assert!(table.lines().count() > 1 && table.contains("'=1+cmd"), "{table}");
+        for cell in table.lines().flat_map(|line| line.split(',')) {
+            let cell = cell.trim_matches('"');
+            // Numbers stay numbers.
+            let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+            assert!(!formula, "{cell}");
+        }
+        assert!(table.contains(",-106."), "{table}");
+    }
+}
+
 #[tokio::test]
 async fn files_of_other_programs_go_in() {
     let database = Database::new().await;

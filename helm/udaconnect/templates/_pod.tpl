@@ -60,7 +60,7 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 
 {{- define "udaconnect.env.database" -}}
-{{ include "udaconnect.env.from" (dict "root" . "names" (list "DATABASE_URL" "DATABASE_PASSWORD_FILE" "DATABASE_POOL_SIZE" "DATABASE_STATEMENT_TIMEOUT")) }}
+{{ include "udaconnect.env.from" (dict "root" . "names" (list "DATABASE_URL" "DATABASE_PASSWORD_FILE" "DATABASE_POOL_SIZE" "DATABASE_SEARCH_POOL_SIZE" "DATABASE_STATEMENT_TIMEOUT")) }}
 {{- end }}
 
 {{- define "udaconnect.env.kafka" -}}

@@ -96,7 +96,7 @@ async fn stored(client: &reqwest::Client, api: &str, told: &Told) -> anyhow::Res
     let status = response.status();
     let body = response.bytes().await.with_context(|| format!("the answer of {url} was broken off"))?;
     ensure!(status.is_success(), "{url} answers {status}: {}", String::from_utf8_lossy(&body));
-    let options = Options { person_by: PersonBy::Id, format: Some(formats::Format::Csv), ..Options::default() };
+    let options = Options { person_by: Some(PersonBy::Id), format: Some(formats::Format::Csv), ..Options::default() };
     let me = Who::Id(PersonId::new(told.person_id, "id").map_err(crate::domain::Error::from)?);
     let mut stored = Vec::new();
     let mut other = None;

@@ -1,12 +1,14 @@
 //! Locations out.
 
-use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, full_name, utc};
+use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, cell, full_name, utc};
 use crate::domain::{Location, Person};
-use serde_json::json;
+use quick_xml::escape::escape;
+use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 /// The names of CSV columns and GeoJSON properties are those of the REST API, which [`read`](crate::formats::read) knows.
-const CSV_HEADER: &str = "person_id,latitude,longitude,creation_time,accuracy_m\r\n";
+const CSV_HEADER: &str = "person_id,latitude,longitude,creation_time,accuracy_m,\
+                          external_key,first_name,last_name,company_name\r\n";
 
 /// Writes locations: [`begin`](Self::begin), for each person [`person`](Self::person) and their locations, and
 /// [`end`](Self::end). Coordinates and times come back from [`read`](crate::formats::read) exactly as they were.
@@ -16,11 +18,14 @@ pub struct LocationWriter {
     /// Whether a location stands before the next one.
     some: bool,
     in_track: bool,
+    /// What each location's record says of its person: the end of a row, or properties.
+    row: String,
+    properties: Map<String, Value>,
 }
 
 impl LocationWriter {
     pub fn new(media: Media) -> Self {
-        Self { media, some: false, in_track: false }
+        Self { media, some: false, in_track: false, row: String::new(), properties: Map::new() }
     }
 
     pub fn begin(&mut self, out: &mut impl Write) -> io::Result<()> {
@@ -31,20 +36,42 @@ impl LocationWriter {
         })
     }
 
-    /// Whose the following locations are.
-    pub fn person(&mut self, out: &mut impl Write, person: &Person) -> io::Result<()> {
+    /// Whose the following locations are. Names, and the key where another system has one for the person, go along: in
+    /// another database the id is somebody else's.
+    pub fn person(&mut self, out: &mut impl Write, person: &Person, key: Option<&str>) -> io::Result<()> {
+        let Person { id, first_name, last_name, company_name } = person;
         match self.media {
-            Media::Csv | Media::GeoJson => Ok(()),
+            Media::Csv => {
+                let cells = [key.unwrap_or_default(), first_name, last_name, company_name].map(|text| cell(text));
+                self.row = format!(",{}\r\n", cells.join(","));
+                Ok(())
+            }
+            Media::GeoJson => {
+                let texts = [("first_name", first_name), ("last_name", last_name), ("company_name", company_name)];
+                self.properties =
+                    texts.map(|(name, text)| (name.to_owned(), text.as_str().into())).into_iter().collect();
+                self.properties.insert("external_key".to_owned(), key.into());
+                Ok(())
+            }
             Media::Gpx => {
                 self.end_track(out)?;
                 self.in_track = true;
-                let name = full_name(person);
+                write!(
+                    out,
+                    "<trk><name>{}</name><desc>{}</desc><extensions><uc:person_id>{id}</uc:person_id>",
+                    escape(full_name(person)),
+                    escape(company_name.as_str()),
+                )?;
+                if let Some(key) = key {
+                    write!(out, "<uc:external_key>{}</uc:external_key>", escape(key))?;
+                }
                 writeln!(
                     out,
-                    "<trk><name>{}</name><desc>{}</desc><extensions><uc:person_id>{}</uc:person_id></extensions><trkseg>",
-                    quick_xml::escape::escape(&name),
-                    quick_xml::escape::escape(&person.company_name),
-                    person.id
+                    "<uc:first_name>{}</uc:first_name><uc:last_name>{}</uc:last_name>\
+                     <uc:company_name>{}</uc:company_name></extensions><trkseg>",
+                    escape(first_name.as_str()),
+                    escape(last_name.as_str()),
+                    escape(company_name.as_str()),
                 )
             }
         }
@@ -60,19 +87,19 @@ impl LocationWriter {
                 if let Some(metres) = location.accuracy_m {
                     write!(out, "{metres}")?;
                 }
-                out.write_all(b"\r\n")
+                out.write_all(self.row.as_bytes())
             }
             Media::GeoJson => {
                 out.write_all(if again { b",\n" } else { b"\n" })?;
+                let mut properties = self.properties.clone();
+                properties.insert("person_id".to_owned(), location.person_id.get().into());
+                properties.insert("creation_time".to_owned(), time.into());
+                properties.insert("accuracy_m".to_owned(), location.accuracy_m.into());
                 let feature = json!({
                     "type": "Feature",
                     "id": location.id,
                     "geometry": {"type": "Point", "coordinates": [longitude, latitude]},
-                    "properties": {
-                        "person_id": location.person_id.get(),
-                        "creation_time": time,
-                        "accuracy_m": location.accuracy_m,
-                    },
+                    "properties": properties,
                 });
                 Ok(serde_json::to_writer(out, &feature)?)
             }

@@ -1,6 +1,6 @@
 //! Connections, encounters and nearby locations out: each a point, where and when it was, with what is known of it.
 
-use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, full_name, utc};
+use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, cell, full_name, utc};
 use crate::domain::{Closest, Connection, Coordinate, Encounter, Location, Person};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -103,12 +103,12 @@ impl MeetingWriter {
             Media::Csv => {
                 write!(out, "{}", person.id)?;
                 for text in [&person.first_name, &person.last_name, &person.company_name] {
-                    write!(out, ",{}", quoted(text))?;
+                    write!(out, ",{}", cell(text))?;
                 }
                 for value in values {
                     match value {
                         Value::Null => write!(out, ",")?,
-                        Value::String(text) => write!(out, ",{}", quoted(text))?,
+                        Value::String(text) => write!(out, ",{}", cell(text))?,
                         other => write!(out, ",{other}")?,
                     }
                 }
@@ -149,14 +149,5 @@ impl MeetingWriter {
                 )
             }
         }
-    }
-}
-
-/// A field of CSV (RFC 4180): in quotation marks where it must be.
-fn quoted(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.contains([',', '"', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
-        format!("\"{}\"", text.replace('"', "\"\"")).into()
-    } else {
-        text.into()
     }
 }

@@ -55,3 +55,13 @@ fn utc(time: DateTime<Utc>) -> String {
 fn full_name(person: &Person) -> String {
     format!("{} {}", person.first_name, person.last_name)
 }
+
+/// A text as a field of CSV: no formula to a spreadsheet, and in quotation marks where it must be (RFC 4180).
+fn cell(text: &str) -> std::borrow::Cow<'_, str> {
+    let text = super::value::to_cell(text);
+    if text.contains([',', '"', '\r', '\n', '\t']) || text.starts_with(' ') || text.ends_with(' ') {
+        format!("\"{}\"", text.replace('"', "\"\"")).into()
+    } else {
+        text
+    }
+}

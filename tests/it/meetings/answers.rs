@@ -108,6 +108,57 @@ async fn connections_and_their_encounters() {
 }
 
 #[tokio::test]
+async fn connections_come_with_their_encounters_where_asked() {
+    let crowd = Crowd::new().await;
+    let ada = crowd.ada;
+    for query in ["", "distance=1000&within=P1D&gap=PT24H", "distance=5&within=60"] {
+        let bare = crowd.ask(&format!("{ada}/connections?{query}")).await;
+        let with = crowd.ask(&format!("{ada}/connections?{query}&include=encounters")).await;
+        let mut stripped = with.clone();
+        for (connection, bare) in stripped.as_array_mut().unwrap().iter_mut().zip(bare.as_array().unwrap()) {
+            let met = connection.as_object_mut().unwrap().remove("met").unwrap();
+            assert_eq!(met.as_array().unwrap().len() as i64, bare["encounters"].as_i64().unwrap());
+            let other = &bare["person"]["id"];
+            assert_eq!(met, crowd.ask(&format!("{ada}/connections/{other}?{query}")).await, "{query}");
+        }
+        assert_eq!(stripped, bare, "{query}");
+    }
+    let pages = crowd.server.pages(&format!("/api/persons/{ada}/connections?include=encounters&limit=1")).await;
+    assert!(pages.len() == 2 && pages.concat().iter().all(|connection| connection["met"].is_array()));
+    assert_eq!(crowd.refused(&format!("{ada}/connections?include=persons"), 400).await, ["include"]);
+    let url = crowd.server.url(&format!("/api/persons/{ada}/connections?include=encounters"));
+    let response = crowd.server.http.get(url).header("accept", "text/csv").send().await.unwrap();
+    assert_eq!(response.status(), 400);
+}
+
+#[tokio::test]
+async fn days_are_those_of_a_time_zone() {
+    let crowd = Crowd::new().await;
+    let eve = crowd.eve;
+    let days = async |tz: &str| crowd.ask(&format!("{eve}/days?tz={tz}")).await;
+    let utc = crowd.ask(&format!("{eve}/days")).await;
+    assert_eq!(days("UTC").await, utc);
+    let somebody = crowd.server.person().await;
+    for time in ["2026-06-02T05:59:59Z", "2026-06-02T06:00:00Z", "2026-06-02T23:00:00Z"] {
+        crowd.at(somebody, time, 0.0).await;
+    }
+    let days = async |tz: &str| crowd.ask(&format!("{somebody}/days?tz={tz}")).await;
+    assert_eq!(days("UTC").await, json!([{"date": "2026-06-02", "locations": 3}]));
+    assert_eq!(
+        days("America/Denver").await,
+        json!([{"date": "2026-06-01", "locations": 1}, {"date": "2026-06-02", "locations": 2}])
+    );
+    assert_eq!(
+        days("Asia/Kathmandu").await,
+        json!([{"date": "2026-06-02", "locations": 2}, {"date": "2026-06-03", "locations": 1}])
+    );
+    for wrong in ["Mars/Olympus", "UTC+2", "'", "localtime"] {
+        assert_eq!(crowd.refused(&format!("{somebody}/days?tz={wrong}"), 400).await, ["tz"], "{wrong}");
+    }
+    assert_eq!(crowd.refused("999/days?tz=Europe/Berlin", 404).await, ["id"]);
+}
+
+#[tokio::test]
 async fn the_proof_of_concepts_page_works() {
     let crowd = Crowd::new().await;
     let (ada, bob) = (crowd.ada, crowd.bob);

@@ -113,6 +113,39 @@ proptest! {
     }
 
     #[test]
+    fn what_is_summed_up_or_forgotten_on_the_way_changes_nothing(
+        case in any_case(0.0),
+        parts in 1..8_usize,
+        again in 1..8_usize,
+    ) {
+        let whole = ask(&case, 0);
+        let mine = case.track(0);
+        let observe = |meetings: &mut Meetings, part: &[Fix]| {
+            let track = Track::new(part, case.rule.contact());
+            for &(who, fix) in case.fixes.iter().filter(|(_, fix)| case.range.contains(time(fix.time))) {
+                meetings.observe(&track, id(who), fix).unwrap();
+            }
+        };
+        let mut meetings = Meetings::new(id(0), case.rule);
+        for part in mine.chunks(mine.len().div_ceil(parts).max(1)) {
+            // All of it, as if it had not fitted; then the same in smaller parts.
+            observe(&mut meetings, part);
+            let smaller: Vec<&[Fix]> = part.chunks(part.len().div_ceil(again).max(1)).collect();
+            meetings.forget_after(smaller[0].last().unwrap().time);
+            for part in smaller {
+                observe(&mut meetings, part);
+                meetings.settle(part.last().unwrap().time);
+            }
+        }
+        prop_assert_eq!(meetings.connections(TimeDelta::zero()), whole.connections(TimeDelta::zero()));
+        // What is still known one by one are the latest encounters.
+        for other in 0..PERSONS {
+            let (left, all) = (meetings.encounters(id(other)), whole.encounters(id(other)));
+            prop_assert_eq!(&left[..], &all[all.len() - left.len()..]);
+        }
+    }
+
+    #[test]
     fn asking_for_more_loses_no_contact(
         case in any_case(0.0),
         factor in 1.0..3.0_f64,

@@ -2,6 +2,9 @@ use super::{Database, Program, eventually};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rskafka::client::ClientBuilder;
+use rskafka::client::partition::{Compression, UnknownTopicHandling};
+use rskafka::record::Record;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -118,4 +121,11 @@ pub async fn produce(bootstrap: &str, topic: &str, records: &[Produced]) -> Vec<
         places.push((delivery.partition, delivery.offset));
     }
     places
+}
+
+/// Writes records as one batch in this packing.
+pub async fn produce_packed(bootstrap: &str, topic: &str, partition: i32, packing: Compression, records: Vec<Record>) {
+    let client = ClientBuilder::new(vec![bootstrap.to_owned()]).build().await.unwrap();
+    let client = client.partition_client(topic, partition, UnknownTopicHandling::Retry).await.unwrap();
+    client.produce(records, packing).await.unwrap();
 }

@@ -7,7 +7,7 @@ mod process;
 mod proxy;
 
 pub use database::Database;
-pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, serve_api, serve_grpc};
+pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, produce_packed, serve_api, serve_grpc};
 pub use phone::{Phone, location, positions};
 pub use process::{Program, Server, command, next_page, run};
 pub use proxy::{Balancer, Proxy};

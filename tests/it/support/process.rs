@@ -92,6 +92,10 @@ impl Program {
         self.child.try_wait().unwrap().is_some()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     /// Ends it at once, as a crash would.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
@@ -101,6 +105,13 @@ impl Program {
         let pid = self.child.id().expect("it runs") as i32;
         // Safe: the process is our child and has not been waited for.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// The most memory that it has had so far, in bytes, where the system tells.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     }
 
     pub async fn ended(&mut self) -> ExitStatus {

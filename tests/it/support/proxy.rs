@@ -1,12 +1,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A way to a server that can be cut and mended, as a broken network would.
 pub struct Proxy {
     pub port: u16,
     open: Arc<AtomicBool>,
+    /// How often it was frozen, and whether it is.
+    frozen: watch::Sender<(u32, bool)>,
     connections: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -16,16 +19,31 @@ impl Proxy {
         let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             open: Arc::new(AtomicBool::new(true)),
+            frozen: watch::channel((0, false)).0,
             connections: Arc::default(),
         };
-        let (open, connections) = (proxy.open.clone(), proxy.connections.clone());
+        let (open, connections, frozen) = (proxy.open.clone(), proxy.connections.clone(), proxy.frozen.clone());
         tokio::spawn(async move {
             while let Ok((mut here, _)) = listener.accept().await {
                 // Dropped, when cut: the client sees its connection closed.
                 if open.load(Ordering::SeqCst) {
+                    let frozen = frozen.subscribe();
                     connections.lock().unwrap().spawn(async move {
                         let Ok(mut there) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-                        let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                        let times = frozen.borrow().0;
+                        let copy = async {
+                            if frozen.borrow().1 {
+                                std::future::pending::<()>().await;
+                            }
+                            let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                        };
+                        let mut waits = frozen.clone();
+                        tokio::select! {
+                            () = copy => return,
+                            _ = waits.wait_for(|(now, _)| *now > times) => {}
+                        }
+                        // Open, silent, and for ever so.
+                        std::future::pending::<()>().await;
                     });
                 }
             }
@@ -41,6 +59,19 @@ impl Proxy {
 
     pub fn mend(&self) {
         self.open.store(true, Ordering::SeqCst);
+    }
+
+    /// Forwards nothing more, and keeps all connections open, new ones too: neither side learns of it.
+    pub fn freeze(&self) {
+        self.frozen.send_modify(|(times, frozen)| {
+            *times += 1;
+            *frozen = true;
+        });
+    }
+
+    /// Forwards what new connections send; those that were frozen stay so.
+    pub fn thaw(&self) {
+        self.frozen.send_modify(|(_, frozen)| *frozen = false);
     }
 }
 

@@ -1,0 +1,312 @@
+//! A connection whose every wait has an end, and which is never used again after one that was cut short.
+//!
+//! The server has a limit of its own (`statement_timeout`), but its answer may never arrive: something between may keep the
+//! connection open and forward nothing. So each statement is also timed here, a little longer. A connection whose statement
+//! was not finished, because its time was over or because nobody waits for it any more, is cancelled at the server and closed.
+
+use super::connect::Connector;
+use diesel::connection::{CacheSize, Instrumentation};
+use diesel::pg::Pg;
+use diesel::query_builder::{AsQuery, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use diesel::{ConnectionResult, QueryResult};
+use diesel_async::pooled_connection::PoolableConnection;
+use diesel_async::pooled_connection::deadpool::Object;
+use diesel_async::{
+    AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection,
+};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How much longer than the server we wait: its own word is better than ours.
+const MARGIN: Duration = Duration::from_secs(2);
+/// A connection that has rested for so long is asked whether it still works before it is used: one round trip.
+const RESTED: Duration = Duration::from_secs(1);
+/// How long one that has rested may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What all connections of a process to one database know of each other.
+#[derive(Default)]
+pub(super) struct Generation(AtomicU64);
+
+impl Generation {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection to PostgreSQL, in a pool or by itself.
+pub(super) struct Connection {
+    inner: AsyncPgConnection,
+    state: Arc<State>,
+    /// How long one statement may take, and each wait for a row; `None` is for ever.
+    limit: Option<Duration>,
+    used: Instant,
+}
+
+/// What is known of a connection from outside.
+pub(super) struct State {
+    connector: Connector,
+    cancel: tokio_postgres::CancelToken,
+    /// The server's process.
+    pid: i32,
+    /// Which statement is waited for, and since when; `None` while nothing is.
+    flight: Mutex<(u64, Option<Instant>)>,
+    given_up: Notify,
+    /// What was asked of the server was not waited for.
+    cut_short: AtomicBool,
+    /// The generation that it was made in: when one connection is found silent, those made before are not trusted either.
+    born: u64,
+}
+
+impl Connection {
+    /// `pid` is the server's process.
+    pub(super) fn new(inner: AsyncPgConnection, connector: Connector, pid: i32) -> Self {
+        metrics::counter!("udaconnect_database_connections_made_total").increment(1);
+        let limit = Some(connector.statement_timeout() + MARGIN);
+        let (cancel, born) = (inner.cancel_token(), connector.generation().now());
+        let state = Arc::new(State {
+            connector,
+            cancel,
+            pid,
+            flight: Mutex::default(),
+            given_up: Notify::new(),
+            cut_short: AtomicBool::new(false),
+            born,
+        });
+        state.connector.known().add(&state);
+        Self { inner, state, limit, used: Instant::now() }
+    }
+
+    /// Changes how long one statement may take; `None` is for work that has no limit at the server either.
+    pub(super) fn set_limit(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
+    }
+
+    /// Asks whether it works, if it has rested for a while. If there is no answer, no older connection is trusted.
+    pub(super) async fn check(&mut self) -> QueryResult<()> {
+        if self.used.elapsed() < RESTED {
+            return Ok(());
+        }
+        let limit = self.limit.replace(ANSWERS_WITHIN);
+        let answered = self.batch_execute("SELECT 1").await;
+        self.limit = limit;
+        answered
+    }
+
+    fn flight(&mut self) -> Flight {
+        self.used = Instant::now();
+        Flight { state: self.state.clone(), limit: self.limit, landed: false }
+    }
+}
+
+impl State {
+    pub(super) fn pid(&self) -> i64 {
+        i64::from(self.pid)
+    }
+
+    /// The number of the statement that has been waited for for so long, if one is.
+    pub(super) fn waited_for(&self, time: Duration) -> Option<u64> {
+        let (number, since) = *self.flight();
+        since.filter(|since| since.elapsed() >= time).map(|_| number)
+    }
+
+    /// Ends the wait for the statement that is under way.
+    pub(super) fn give_up(&self) {
+        self.given_up.notify_waiters();
+    }
+
+    fn flight(&self) -> MutexGuard<'_, (u64, Option<Instant>)> {
+        self.flight.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn distrusted(&self) -> bool {
+        self.cut_short.load(Ordering::Relaxed) || self.born < self.connector.generation().now()
+    }
+
+    /// Ends what the server still does.
+    fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
+        metrics::counter!("udaconnect_database_statements_cancelled_total").increment(1);
+        self.connector.cancel(self.cancel.clone());
+    }
+}
+
+/// A statement that is under way. Dropped before its end, it takes its connection with it.
+struct Flight {
+    state: Arc<State>,
+    limit: Option<Duration>,
+    landed: bool,
+}
+
+impl Flight {
+    async fn wait<T>(&mut self, work: impl Future<Output = T>) -> QueryResult<T> {
+        self.landed = false;
+        {
+            let mut flight = self.state.flight();
+            *flight = (flight.0 + 1, Some(Instant::now()));
+        }
+        let done = {
+            let given_up = self.state.given_up.notified();
+            let limit = self.limit;
+            let over = async move {
+                match limit {
+                    Some(limit) => tokio::time::sleep(limit).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = work => Some(done),
+                () = given_up => None,
+                () = over => None,
+            }
+        };
+        self.landed = true;
+        self.state.flight().1 = None;
+        done.ok_or_else(|| {
+            self.state.cut_short();
+            self.state.connector.generation().0.fetch_max(self.state.born + 1, Ordering::Relaxed);
+            let silent = "the database gave no answer to a statement".to_owned();
+            Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(silent))
+        })
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.state.flight().1 = None;
+            self.state.cut_short();
+        }
+    }
+}
+
+impl SimpleAsyncConnection for Connection {
+    async fn batch_execute(&mut self, query: &str) -> QueryResult<()> {
+        let mut flight = self.flight();
+        flight.wait(self.inner.batch_execute(query)).await?
+    }
+}
+
+impl AsyncConnectionCore for Connection {
+    type ExecuteFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<usize>>;
+    type LoadFuture<'conn, 'query> = BoxFuture<'conn, QueryResult<Self::Stream<'conn, 'query>>>;
+    type Stream<'conn, 'query> = BoxStream<'static, QueryResult<Self::Row<'conn, 'query>>>;
+    type Row<'conn, 'query> = <AsyncPgConnection as AsyncConnectionCore>::Row<'conn, 'query>;
+    type Backend = Pg;
+
+    fn load<'conn, 'query, T>(&'conn mut self, source: T) -> Self::LoadFuture<'conn, 'query>
+    where
+        T: AsQuery + 'query,
+        T::Query: QueryFragment<Self::Backend> + QueryId + 'query,
+    {
+        let mut flight = self.flight();
+        let loading = self.inner.load(source);
+        async move {
+            let rows = flight.wait(loading).await??;
+            // Rows that nobody takes any more are thrown away by the driver; what ends a long list early is up to its caller.
+            let timed = stream::try_unfold((rows, flight), |(mut rows, mut flight)| async move {
+                // Nearly all are here already; these need no clock.
+                let next = match rows.next().now_or_never() {
+                    Some(next) => next,
+                    None => {
+                        let next = flight.wait(rows.next()).await;
+                        next?
+                    }
+                };
+                Ok(next.transpose()?.map(|row| (row, (rows, flight))))
+            });
+            Ok(timed.boxed())
+        }
+        .boxed()
+    }
+
+    fn execute_returning_count<'conn, 'query, T>(&'conn mut self, source: T) -> Self::ExecuteFuture<'conn, 'query>
+    where
+        T: QueryFragment<Self::Backend> + QueryId + 'query,
+    {
+        let mut flight = self.flight();
+        let executing = self.inner.execute_returning_count(source);
+        async move { flight.wait(executing).await? }.boxed()
+    }
+}
+
+impl AsyncConnection for Connection {
+    type TransactionManager = AnsiTransactionManager;
+
+    async fn establish(_: &str) -> ConnectionResult<Self> {
+        Err(diesel::ConnectionError::BadConnection("connections are made by the connector".to_owned()))
+    }
+
+    fn transaction_state(&mut self) -> &mut AnsiTransactionManager {
+        self.inner.transaction_state()
+    }
+
+    fn instrumentation(&mut self) -> &mut dyn Instrumentation {
+        self.inner.instrumentation()
+    }
+
+    fn set_instrumentation(&mut self, instrumentation: impl Instrumentation) {
+        self.inner.set_instrumentation(instrumentation);
+    }
+
+    fn set_prepared_statement_cache_size(&mut self, size: CacheSize) {
+        self.inner.set_prepared_statement_cache_size(size);
+    }
+}
+
+impl PoolableConnection for Connection {
+    fn is_broken(&mut self) -> bool {
+        self.state.distrusted() || self.inner.is_broken()
+    }
+}
+
+/// A connection out of a pool. It goes back, unless it is broken or in the middle of something: then it is closed at once, and
+/// with it ends what the server holds for it.
+pub(super) struct Pooled(Option<Object<Connection>>);
+
+impl Pooled {
+    pub(super) fn new(object: Object<Connection>) -> Self {
+        Self(Some(object))
+    }
+
+    /// Closes the connection and ends what the server does for it.
+    pub(super) fn discard(mut self) {
+        if let Some(object) = self.0.take() {
+            object.state.cut_short();
+            drop(Object::take(object));
+        }
+    }
+}
+
+impl Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.0.as_mut().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if let Some(mut object) = self.0.take() {
+            object.used = Instant::now();
+            if object.is_broken() {
+                drop(Object::take(object));
+            }
+        }
+    }
+}
