@@ -46,7 +46,7 @@ async fn silent(address: &str, count: usize, first: &[u8]) -> Vec<TcpStream> {
 async fn on_all_ports(what: &str, each: usize, first: &[u8]) {
     let database = Database::new().await;
     let server = Server::start(&database).await;
-    enforce(server.program.pid().unwrap());
+    enforce(server.program.process().unwrap());
     let messages = ["serving the web app", "the web app is not in this program; the page says how to build it"];
     let page = server.program.logged_one_of(messages, "address").await;
     let addresses = [&server.api["http://".len()..], &server.grpc["http://".len()..], &page];
@@ -98,7 +98,7 @@ async fn silent_connections_to_a_worker() {
     let mock = MockCluster::new(1).unwrap();
     mock.create_topic(TOPIC, 1, 1).unwrap();
     let worker = Worker::start(&kafka_variables(&database, &mock.bootstrap_servers())).await;
-    enforce(worker.program.pid().unwrap());
+    enforce(worker.program.process().unwrap());
     let open = silent(worker.address(), many(), b"GET /livez HTTP/1.1\r\n").await;
     within_the_limit(&format!("{} connections to a worker", open.len()), &worker.program);
 }
@@ -141,7 +141,7 @@ async fn promise(what: &str, path: &'static str, connections: usize, streams: us
     people(&database, 1).await;
     let server = Program::start(&["serve-grpc"], &[("DATABASE_URL", &database.url()), ("LISTEN_ADDR", "127.0.0.1:0")]);
     let address = server.logged("serving gRPC", "address").await;
-    enforce(server.pid().unwrap());
+    enforce(server.process().unwrap());
     let message = Bytes::from(vec![0; size]);
     let opening = (0..connections).map(|_| open_streams(&address, path, streams, &message));
     let mut opening = futures_util::stream::iter(opening).buffer_unordered(20);

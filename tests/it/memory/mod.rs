@@ -40,7 +40,7 @@ fn resident(pid: u32) -> Option<(u64, u64)> {
 
 /// Fails when the program has ended, or has needed more than it may.
 fn within_the_limit(what: &str, program: &Program) {
-    let resident = program.pid().and_then(resident);
+    let resident = program.process().and_then(resident);
     let Some((peak, file)) = resident else { panic!("{what}: the program has ended\n{}", last_lines(&program.log())) };
     judge(what, peak, file);
 }

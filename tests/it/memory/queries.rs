@@ -10,7 +10,7 @@ async fn start() -> (Database, Server) {
     let database = Database::new().await;
     people(&database, 20).await;
     let server = Server::start(&database).await;
-    enforce(server.program.pid().unwrap());
+    enforce(server.program.process().unwrap());
     (database, server)
 }
 
@@ -109,7 +109,7 @@ async fn a_person_of_two_hundred_thousand_locations_in_every_form() {
     people(&database, 2).await;
     store(&database, 1, 200_000, 1.0).await;
     let server = Server::start(&database).await;
-    enforce(server.program.pid().unwrap());
+    enforce(server.program.process().unwrap());
     for form in ["text/csv", "application/geo+json", "application/gpx+xml", "application/json"] {
         let asked = (0..4).map(|_| async {
             let url = server.url("/api/persons/1/locations");

@@ -29,7 +29,7 @@ impl Queue {
         self.produce("none", good.as_bytes(), 1).await;
         let variables = kafka_variables(&self.database, &self.mock.bootstrap_servers());
         let worker = Worker::start(&variables).await;
-        enforce(worker.program.pid().unwrap());
+        enforce(worker.program.process().unwrap());
         let mut worker = worker;
         // With what the worker has to say, when it does not get there.
         let waiting = tokio::time::timeout(DEADLINE * 3 / 4, async {

@@ -15,7 +15,7 @@ const CALLERS: usize = 10;
 async fn start() -> (Database, Server) {
     let database = Database::new().await;
     let server = Server::start(&database).await;
-    enforce(server.program.pid().unwrap());
+    enforce(server.program.process().unwrap());
     (database, server)
 }
 

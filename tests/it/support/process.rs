@@ -83,7 +83,7 @@ impl Program {
     }
 
     /// Its process; `None` when it has been waited for.
-    pub fn pid(&self) -> Option<u32> {
+    pub fn process(&self) -> Option<u32> {
         self.child.id()
     }
 
