@@ -10,7 +10,6 @@ cd "$ROOT"
 
 CLUSTER=$ROOT/.dev/postgres # the one of make run: the same persons
 KAFKA=$ROOT/.dev/kafka/broker
-READY_WITHIN=60 # seconds
 POSTGRES_STARTED=
 KAFKA_STARTED=
 NAMES=() PIDS=() PORTS=()
@@ -100,7 +99,7 @@ for i in "${!PIDS[@]}"; do
     if [ -n "$STOPPING" ]; then exit 0; fi
     alive "${PIDS[i]}" || die "${NAMES[i]} ended before it was ready"
     tries=$((tries + 1))
-    if [ "$tries" -gt $((READY_WITHIN * 10)) ]; then die "${NAMES[i]} is not ready after $READY_WITHIN s; http://127.0.0.1:${PORTS[i]}/readyz may say why"; fi
+    if [ "$tries" -gt $((PATIENCE * 10)) ]; then die "${NAMES[i]} is not ready after $PATIENCE s; http://127.0.0.1:${PORTS[i]}/readyz may say why"; fi
     sleep 0.1
   done
 done

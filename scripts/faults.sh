@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# make faults: phones stream while everything is killed and stopped again and again, for minutes; at the end what was acknowledged
-# must be stored exactly once. The same test, shorter, is in make test.
+# make faults: phones stream while everything is killed and stopped again and again, for minutes; at the end every location that was
+# acknowledged must be stored exactly once, with every field as it was sent. The same test, shorter, is in make test.
 #
 #   UDACONNECT_FAULT_LOCATIONS   how many locations at least (100000)
+#   UDACONNECT_FAULT_RATE        how many locations a second at most (10000)
 #   UDACONNECT_FAULT_ROUNDS      how often everything fails at least (3)
+#   UDACONNECT_FAULT_MINUTES     how long at least (0)
 #   UDACONNECT_FAULT_OUTAGE      how long PostgreSQL stays away each time, in seconds (120)
+#   UDACONNECT_FAULT_SEED        what is sent and what fails when; otherwise by the clock, and printed, so that it can be had again
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"

@@ -200,7 +200,7 @@ start() {
   port=$(cat "$DIR/port")
   until answers 127.0.0.1 "$port"; do
     n=$((n + 1))
-    if ! running || [ "$n" -gt 300 ]; then
+    if ! running || [ "$n" -gt $((PATIENCE * 5)) ]; then
       if [ -f "$DIR/kafka.log" ]; then tail -n 20 "$DIR/kafka.log" >&2; else docker logs --tail 20 "$CONTAINER" >&2 || true; fi
       stop
       die "Kafka did not start"
@@ -213,9 +213,9 @@ start() {
 stop() {
   if [ -n "${KAFKA_BOOTSTRAP:-}" ] || ! running; then return 0; fi
   if [ "$(cat "$DIR/with")" = docker ]; then
-    docker stop -t 30 "$CONTAINER" >/dev/null
+    docker stop -t "$PATIENCE" "$CONTAINER" >/dev/null
   else
-    end_process "$(cat "$DIR/pid")" 30
+    end_process "$(cat "$DIR/pid")"
     rm -f "$DIR/pid"
   fi
   say "Kafka stopped"

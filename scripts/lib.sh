@@ -10,6 +10,8 @@ die() {
   printf '%s\n' "error: $*" >&2
   exit 1
 }
+# How long anything may take to start or stop, in seconds: long, since machines are shared. PATIENCE in the environment decides.
+PATIENCE=${PATIENCE:-120}
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # ---- packages -------------------------------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ end_process() {
 }
 # Waits for one that was asked already: asking twice would mean "at once".
 await_end() {
-  local pid=$1 seconds=${2:-20} n=0
+  local pid=$1 seconds=${2:-$PATIENCE} n=0
   while alive "$pid"; do
     n=$((n + 1))
     if [ "$n" -gt $((seconds * 10)) ]; then

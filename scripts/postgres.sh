@@ -154,7 +154,7 @@ start() {
     echo "$sockets" >"$DIR/sockets"
     configure "$port" "$sockets" ${settings[@]+"${settings[@]}"}
     if [ -f "$log" ]; then mv "$log" "$log.1"; fi
-    if as_server "$BIN/pg_ctl" start -D "$DATA" -l "$log" -w -t 60 -s >/dev/null 2>&1 9>&-; then break; fi
+    if as_server "$BIN/pg_ctl" start -D "$DATA" -l "$log" -w -t "$PATIENCE" -s >/dev/null 2>&1 9>&-; then break; fi
     forget_sockets
     # Somebody took the port just now, or the sessions of a killed server are still ending.
     if [ "$try" -lt 3 ] && grep -Eq 'Address already in use|pre-existing shared memory' "$log" 2>/dev/null; then
@@ -183,7 +183,7 @@ halt() {
   local bin
   if ! running; then return 0; fi
   bin=$(find_bin "$(cat "$DATA/PG_VERSION")") || die "no pg_ctl for $DATA"
-  as_server "$bin/pg_ctl" stop -D "$DATA" -m fast -w -t 60 -s || die "PostgreSQL in $DATA did not stop"
+  as_server "$bin/pg_ctl" stop -D "$DATA" -m fast -w -t "$PATIENCE" -s || die "PostgreSQL in $DATA did not stop"
 }
 
 stop() {

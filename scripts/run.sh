@@ -13,7 +13,6 @@ CLUSTER=$ROOT/.dev/postgres
 API=${API_LISTEN_ADDR:-127.0.0.1:30001}
 GRPC=${GRPC_LISTEN_ADDR:-127.0.0.1:30002}
 APP=${APP_LISTEN_ADDR:-127.0.0.1:30000}
-READY_WITHIN=60 # seconds
 STARTED=
 
 # shellcheck disable=SC2317 # called by the trap
@@ -72,7 +71,7 @@ tries=0
 until http_ok "$(reach_host "$API")" "$(reach_port "$API")" /readyz; do
   if [ -n "$STOPPING" ] || ! alive "$ATTENDED"; then break; fi
   tries=$((tries + 1))
-  if [ "$tries" -gt $((READY_WITHIN * 10)) ]; then die "not ready after $READY_WITHIN s; http://$(reach_url "$API")/readyz says why"; fi
+  if [ "$tries" -gt $((PATIENCE * 10)) ]; then die "not ready after $PATIENCE s; http://$(reach_url "$API")/readyz says why"; fi
   sleep 0.1
 done
 

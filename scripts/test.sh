@@ -5,6 +5,7 @@
 # What the tests get by environment variables:
 #   UDACONNECT_TEST_DATABASE_URL  a PostgreSQL with PostGIS, as superuser; kept if given, then none is started
 #   UDACONNECT_TEST_KAFKA         host:port of a Kafka; kept if given
+#   UDACONNECT_TEST_SKIPPED       a file to which tests that cannot run on this machine add a line
 #   SCHEMATHESIS                  the program, when there is Python; tests that need it skip themselves otherwise
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -36,10 +37,13 @@ finish() {
 
 # check NAME COMMAND…: one part of the tests. A part that fails does not keep the others from running.
 check() {
-  local name=$1 status=0
+  local name=$1 status=0 test why
   shift
   say "$name: $*"
   step "$@" || status=$?
+  # Single tests that could not run, in a part that could.
+  while IFS=$'\t' read -r test why; do skip "$name: $test" "$why"; done <"$UDACONNECT_TEST_SKIPPED"
+  : >"$UDACONNECT_TEST_SKIPPED"
   case $status in
     0) PASSED+=("$name") ;;
     77) skip "$name" "see above" ;;
@@ -122,6 +126,9 @@ web() {
 mkdir -p .dev
 exec 8>.dev/test.lock
 if have flock; then flock -n 8 || die "another make test runs in this checkout"; fi
+UDACONNECT_TEST_SKIPPED=$ROOT/.dev/test.skipped
+export UDACONNECT_TEST_SKIPPED
+: >"$UDACONNECT_TEST_SKIPPED"
 trap finish EXIT
 stop_on_signal
 

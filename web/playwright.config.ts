@@ -12,8 +12,8 @@ export default defineConfig({
   retries: 0,
   reporter: [['list']],
   // Machines are shared.
-  timeout: 90_000,
-  expect: { timeout: 20_000 },
+  timeout: 300_000,
+  expect: { timeout: 120_000 },
   use: {
     ...(process.env.APP_URL === undefined ? {} : { baseURL: process.env.APP_URL }),
     launchOptions: browserOptions(),

@@ -11,8 +11,8 @@ export default defineConfig({
   globalSetup: './e2e/setup.ts',
   workers: 1,
   reporter: [['list']],
-  timeout: 120_000,
-  expect: { timeout: 30_000 },
+  timeout: 300_000,
+  expect: { timeout: 120_000 },
   use: {
     ...(process.env.APP_URL === undefined ? {} : { baseURL: process.env.APP_URL }),
     launchOptions: browserOptions(),

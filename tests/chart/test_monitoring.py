@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import CHART, ROOT
+from conftest import CHART, DEADLINE, ROOT
 
 RULES = CHART / "files" / "rules.yaml"
 PROMTOOL = os.environ.get("PROMTOOL")
@@ -59,7 +59,7 @@ def test_every_alert_says_what_to_do():
 
 @pytest.mark.skipif(not PROMTOOL, reason="PROMTOOL names no promtool")
 def test_alerts_fire_when_they_should():
-    done = subprocess.run([PROMTOOL, "test", "rules", str(ROOT / "tests/chart/rules_test.yaml")], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([PROMTOOL, "test", "rules", str(ROOT / "tests/chart/rules_test.yaml")], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT
+from conftest import DEADLINE, ROOT
 from test_manifests import VERSIONS
 
 RUBY = shutil.which("ruby")
@@ -36,13 +36,13 @@ puts JSON.generate(LOG)
 
 @pytest.fixture(scope="module")
 def said():
-    done = subprocess.run([RUBY, "-e", RECORDER, ROOT / "Vagrantfile"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([RUBY, "-e", RECORDER, ROOT / "Vagrantfile"], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_syntax():
-    done = subprocess.run([RUBY, "-wc", ROOT / "Vagrantfile"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([RUBY, "-wc", ROOT / "Vagrantfile"], capture_output=True, text=True, timeout=DEADLINE)
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 

@@ -11,12 +11,11 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import CASES, ROOT, render
+from conftest import CASES, DEADLINE, ROOT, render
 
 PROGRAM = os.environ.get("UDACONNECT") or str(ROOT / "target" / "debug" / "udaconnect")
 MOUNT = "/etc/udaconnect/"
 CERTIFICATE = ROOT / "tests" / "data" / "authority.pem"
-DEADLINE = 60  # seconds
 
 
 def ours():
@@ -96,7 +95,7 @@ def status(port, path):
     """The status of GET, or None while nobody answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        return opener.open(f"http://127.0.0.1:{port}{path}", timeout=10).status
+        return opener.open(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE).status
     except urllib.error.HTTPError as error:
         return error.code
     except OSError:
@@ -109,7 +108,7 @@ def eventually(what, ask, log=lambda: ""):
         answer = ask()
         if answer:
             return answer
-        time.sleep(0.05)
+        time.sleep(0.05)  # polls
     raise AssertionError(f"waited in vain for {what}\n{log()}")
 
 
@@ -119,8 +118,7 @@ def test_a_role_lives_without_its_servers_and_ends_when_asked(role, default, tmp
     where = f"Deployment/udaconnect-{role}/{role}"
     container, pod = next((c, p) for w, c, p in default.containers() if w == where)
     variables = environment(default, container, pod, tmp_path)
-    port = free_port()
-    variables["LISTEN_ADDR"] = f"127.0.0.1:{port}"
+    variables["LISTEN_ADDR"] = "127.0.0.1:0"
     variables["SHUTDOWN_PAUSE"] = "0"
     if "DATABASE_URL" in variables:
         variables["DATABASE_URL"] = "postgres://udaconnect@127.0.0.1:1/udaconnect"
@@ -130,6 +128,12 @@ def test_a_role_lives_without_its_servers_and_ends_when_asked(role, default, tmp
     try:
         paths = {probe: container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")}
         said = lambda: pathlib.Path(log.name).read_text()  # noqa: E731
+
+        def port_in_log():
+            assert program.poll() is None, said()
+            return re.search(r'"address":"127\.0\.0\.1:(\d+)"', said())
+
+        port = eventually(role, port_in_log, said)[1]
 
         def lives():
             assert program.poll() is None, said()

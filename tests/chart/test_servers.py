@@ -9,8 +9,8 @@ import subprocess
 import urllib.parse
 
 import pytest
-from conftest import ROOT, render
-from test_program import DEADLINE, PROGRAM, eventually, free_port
+from conftest import DEADLINE, ROOT, render
+from test_program import PROGRAM, eventually, free_port
 
 URL = os.environ.get("UDACONNECT_TEST_DATABASE_URL")
 PSQL = os.environ.get("POSTGRES_BIN", "")

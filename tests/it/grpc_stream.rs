@@ -78,7 +78,7 @@ async fn a_full_queue_makes_the_phone_wait_and_loses_nothing() {
             refusals = 0;
         } else {
             refusals += 1;
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await; // polls
         }
         assert!(sent < 1_000_000, "the phone is never made to wait");
     }

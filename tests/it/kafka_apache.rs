@@ -2,7 +2,7 @@
 
 use crate::support::{
     DEADLINE, Database, Phone, Produced, Worker, eventually, kafka_variables, location, produce, produce_packed,
-    serve_grpc,
+    serve_grpc, skipped,
 };
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -87,7 +87,7 @@ async fn run_if_there(program: &str, arguments: &[&str], input: &str) -> Option<
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("SKIPPED: {program} is not there ({error})");
+            skipped(&format!("what {program} reads and writes"), &format!("{program} is not there: {error}"));
             return None;
         }
     };
@@ -149,7 +149,7 @@ async fn the_java_producer_of_kafka_puts_the_same_keys_in_the_same_partitions() 
     worker.owns(4).await;
     let root = env!("CARGO_MANIFEST_DIR");
     if !std::path::Path::new(root).join(".dev/kafka/libs/.pom").exists() {
-        eprintln!("SKIPPED: Apache Kafka's own programs are not there; scripts/kafka.sh fetches them");
+        skipped("what Apache Kafka's own programs read", "they are not there; scripts/kafka.sh fetches them");
         return;
     }
     let lines: String = (1..=200)

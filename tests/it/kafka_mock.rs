@@ -207,7 +207,7 @@ async fn an_acknowledgement_waits_for_the_brokers_and_a_full_buffer_is_felt() {
     ready(&server).await;
     let person = server.person().await;
     // Slower than anything in this test.
-    mock.broker_round_trip_time(1, Duration::from_secs(3)).unwrap();
+    mock.broker_round_trip_time(1, Duration::from_secs(10)).unwrap();
     let all: Vec<Value> = (0..10_000).map(|number| point(person, number)).collect();
     let batch = server.http.post(server.url("/api/locations/batch")).json(&all).send();
     let waiting = tokio::spawn(batch);
@@ -355,7 +355,6 @@ async fn ingest_goes_on_while_the_database_is_away() {
     let proxy = crate::support::Proxy::to(database.port()).await;
     let mut variables = kafka_variables(&database, &mock.bootstrap_servers());
     variables[0].1 = database.url_at(proxy.port);
-    variables.push(("DATABASE_CONNECT_TIMEOUT", "2".to_owned()));
     drop(server);
 
     let (_program, url) = serve_grpc(&variables).await;

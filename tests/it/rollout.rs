@@ -122,7 +122,7 @@ async fn streams_go_on_elsewhere_and_nothing_acknowledged_is_lost() {
             let mut streams = 0;
             while !stop.load(Ordering::SeqCst) {
                 let Ok(mut phone) = Phone::connect(&url).await else {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await; // polls
                     continue;
                 };
                 streams += 1;

@@ -67,9 +67,56 @@ async fn a_location_that_was_acknowledged_and_lost_is_missed() {
     let variables = [("SIMULATE_GRPC_URL", server.grpc.as_str()), ("SIMULATE_API_URL", elsewhere.api.as_str())];
     let output = run(&arguments, &variables).await;
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
-    assert!(text(&output).contains("acknowledged locations are not stored"), "{}", text(&output));
+    assert!(text(&output).contains("acknowledged locations are not stored as they were sent"), "{}", text(&output));
     let output = run(&["simulate", "--duration", "1s"], &[("SIMULATE_GRPC_URL", "http://127.0.0.1:1")]).await;
     assert!(output.status.code() == Some(1) && text(&output).contains("--grpc-url"), "{}", text(&output));
+}
+
+/// What a server that lies does with some of what it is to store.
+const LIES: [(&str, &str, &str); 5] = [
+    ("swaps coordinates", "BEFORE", "NEW.coordinate := ST_FlipCoordinates(NEW.coordinate::geometry)::geography"),
+    ("alters accuracies", "BEFORE", "NEW.accuracy_m := NEW.accuracy_m + 0.1"),
+    ("forgets accuracies", "BEFORE", "NEW.accuracy_m := NULL"),
+    ("loses locations", "AFTER", "DELETE FROM location WHERE id = NEW.id"),
+    (
+        "stores them a second time, elsewhere",
+        "AFTER",
+        "IF pg_trigger_depth() = 1 THEN INSERT INTO location (person_id, coordinate, cell, creation_time, accuracy_m)
+         VALUES (NEW.person_id, ST_MakePoint(-106.25, 35.5)::geography, NEW.cell, NEW.creation_time, NEW.accuracy_m); END IF",
+    ),
+];
+
+#[tokio::test]
+async fn a_location_that_is_stored_otherwise_than_it_was_sent_is_noticed() {
+    for (what, when, lie) in LIES {
+        let database = Database::new().await;
+        let trigger = format!(
+            "CREATE FUNCTION lie() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {lie}; RETURN NEW; END $$;
+             CREATE TRIGGER lie {when} INSERT ON location FOR EACH ROW
+             WHEN (extract(microseconds FROM NEW.creation_time)::bigint % 5 = 0) EXECUTE FUNCTION lie()"
+        );
+        database.client().await.batch_execute(&trigger).await.unwrap();
+        let server = Server::start(&database).await;
+        let arguments = [
+            "simulate",
+            "--persons",
+            "5",
+            "--duration",
+            "1s",
+            "--speed",
+            "100",
+            "--patience",
+            "2s",
+            "--seed",
+            "7",
+            "--verify",
+        ];
+        let variables = [("SIMULATE_GRPC_URL", server.grpc.as_str()), ("SIMULATE_API_URL", server.api.as_str())];
+        let output = run(&arguments, &variables).await;
+        assert_eq!(output.status.code(), Some(1), "{what}: {}", text(&output));
+        assert!(text(&output).contains("are not stored as they were sent"), "{what}: {}", text(&output));
+        assert!(text(&output).contains("--seed 7"), "{what}: {}", text(&output));
+    }
 }
 
 #[tokio::test]

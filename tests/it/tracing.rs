@@ -110,7 +110,7 @@ impl Collector {
                 return found.clone();
             }
             assert!(begin.elapsed() < DEADLINE, "no span {name:?} among {:?}", self.names());
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // polls
         }
     }
 

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 export const ROOT = join(import.meta.dirname, '..', '..');
 
 /** Longest wait for anything, in milliseconds. */
-const PATIENCE = 60_000;
+const PATIENCE = 120_000;
 
 /** Runs a command of the project to its end; its output. What it says on the way goes to the terminal. */
 export async function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {

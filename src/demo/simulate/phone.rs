@@ -19,6 +19,8 @@ use tonic::{Status, Streaming};
 pub struct Plan {
     /// When the simulation begins, and what time the phones have then.
     pub begin: Instant,
+    /// What phones do follows from it.
+    pub seed: u64,
     pub clock: DateTime<Utc>,
     /// How fast the phones' time goes by.
     pub speed: f64,
@@ -76,7 +78,7 @@ enum Left {
 
 /// Lives until the end of the plan; returns what was acknowledged.
 pub async fn live(number: u32, person_id: i64, channel: Channel, plan: &Plan, stats: &Stats) -> Vec<Measured> {
-    let mut random = Random::of([6, number.into(), 0]);
+    let mut random = Random::of([6, number.into(), plan.seed]);
     let first = micros(plan.interval.as_seconds_f64() * random.unit());
     let mut phone = Phone {
         number,

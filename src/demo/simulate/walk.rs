@@ -2,7 +2,8 @@
 
 use crate::demo::event::{Event, Random, before_a_booth, place};
 use crate::wire::{proto, to_timestamp};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
+use std::fmt;
 
 /// Metres a second.
 const PACE: f64 = 1.4;
@@ -15,7 +16,16 @@ pub struct Measured {
     pub time: DateTime<Utc>,
     pub latitude: f64,
     pub longitude: f64,
-    pub accuracy_m: f64,
+    /// Metres; a phone says it of every location.
+    pub accuracy_m: Option<f64>,
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = self.time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        write!(out, "location of {time} at ({}, {})", self.latitude, self.longitude)?;
+        self.accuracy_m.map_or(Ok(()), |metres| write!(out, " ± {metres} m"))
+    }
 }
 
 impl Measured {
@@ -25,7 +35,7 @@ impl Measured {
             latitude: Some(self.latitude),
             longitude: Some(self.longitude),
             creation_time: Some(to_timestamp(self.time)),
-            accuracy_m: Some(self.accuracy_m),
+            accuracy_m: self.accuracy_m,
         }
     }
 }
@@ -46,7 +56,7 @@ pub fn measure(person: u32, time: DateTime<Utc>) -> Measured {
     let accuracy_m = (20.0 + random.unit() * 100.0).round() / 10.0;
     let mut error = || random.normal() * accuracy_m / 2.0;
     let (latitude, longitude) = place(from.0 + east * walked + error(), from.1 + north * walked + error());
-    Measured { time, latitude, longitude, accuracy_m }
+    Measured { time, latitude, longitude, accuracy_m: Some(accuracy_m) }
 }
 
 /// Who a simulated person is, and the company by which they are found again.
@@ -75,7 +85,7 @@ mod tests {
             assert!(track.windows(2).all(|pair| metres(&pair[0], &pair[1]) < 60.0));
             assert!(metres(&track[0], &track[1_799]) < 400.0);
             assert!(track.iter().any(|at| metres(at, &track[0]) > 10.0), "they move");
-            assert!(track.iter().all(|at| at.longitude < -90.0 && (2.0..=12.0).contains(&at.accuracy_m)));
+            assert!(track.iter().all(|at| at.longitude < -90.0 && (2.0..=12.0).contains(&at.accuracy_m.unwrap())));
         }
     }
 }

@@ -30,6 +30,11 @@ impl Worker {
         Self { program, address }
     }
 
+    /// Where its probes are, as host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     async fn get(&self, path: &str) -> (u16, String) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let response = client.get(format!("http://{}{path}", self.address)).send().await.unwrap();

@@ -15,6 +15,15 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// How long the program waits for others, in seconds, where a test does not say otherwise: as long as it may. With the defaults a
+/// machine that is busy with something else would look like a server that is away.
+const PATIENT: [(&str, &str); 4] = [
+    ("DATABASE_CONNECT_TIMEOUT", "60"),
+    ("DATABASE_STATEMENT_TIMEOUT", "120"),
+    ("GRPC_TIMEOUT", "34"),
+    ("REQUEST_TIMEOUT", "34"),
+];
+
 /// Runs the program to its end.
 pub async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let output = command(arguments).envs(variables.iter().copied()).output();
@@ -32,6 +41,7 @@ impl Program {
     pub fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = command(arguments)
             .env("LOG_FORMAT", "json")
+            .envs(PATIENT)
             .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -70,6 +80,16 @@ impl Program {
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
+    }
+
+    /// Its process; `None` when it has been waited for.
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub fn id(&self) -> u32 {

@@ -1,7 +1,10 @@
 import '@testing-library/jest-dom/vitest';
-import { cleanup } from '@testing-library/react';
+import { cleanup, configure } from '@testing-library/react';
 import { afterEach, beforeEach, vi } from 'vitest';
 import { setConfig } from '../config';
+
+// Machines are shared: what is waited for may take its time.
+configure({ asyncUtilTimeout: 60_000 });
 
 // What jsdom has no layout for. The list renders what fits a window of this size.
 vi.stubGlobal(
