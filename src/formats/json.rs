@@ -1,12 +1,13 @@
 //! GeoJSON (RFC 7946) and OwnTracks messages: JSON documents of any length, a feature at a time.
 
+use super::bounded;
 use super::input::{Headed, Place};
 use super::owntracks::{self, Message};
 use super::value::{self, is_absent, shown};
 use super::whose::Claim;
 use super::{Bad, Broken, Fix, Item, MAX_OBJECT, Options, Sink, Skip, Who};
 use chrono::{DateTime, Utc};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::io::Read;
@@ -14,6 +15,9 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 /// The members of a document that may hold a long list: GeoJSON's, and what OwnTracks Recorder's API answers.
 const LISTS: &[&str] = &["features", "data", "locations"];
+
+/// The most members of a document that are kept until it ends.
+const MOST_MEMBERS: usize = 1_000;
 
 pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink<'_>) -> Result<(), Broken> {
     let place = input.place();
@@ -95,6 +99,11 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
         let mut members = Map::new();
         let mut listed = false;
         while let Some(name) = object.next_key::<String>()? {
+            if members.len() > MOST_MEMBERS {
+                let message =
+                    format!("a document has more than {MOST_MEMBERS} members beside its lists, which is not allowed");
+                return Err(serde::de::Error::custom(message));
+            }
             if LISTS.contains(&name.as_str()) {
                 match object.next_value_seed(Elements(self.0))? {
                     None => {
@@ -110,7 +119,7 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
                 object.next_value::<IgnoredAny>()?;
                 self.0.place.mark();
             } else {
-                members.insert(name, object.next_value()?);
+                members.insert(name, object.next_value_seed(Member)?);
             }
         }
         if listed { Ok(()) } else { self.0.put(Value::Object(members), line) }
@@ -144,7 +153,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-        Value::deserialize(serde::de::value::MapAccessDeserializer::new(object)).map(Some)
+        bounded::value(serde::de::value::MapAccessDeserializer::new(object)).map(Some)
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
@@ -172,6 +181,17 @@ impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
     }
 }
 
+/// A member that is kept until the document's end.
+struct Member;
+
+impl<'de> DeserializeSeed<'de> for Member {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        bounded::value(deserializer)
+    }
+}
+
 /// One element, with the line it begins in.
 struct Element<'a>(&'a Place);
 
@@ -180,7 +200,7 @@ impl<'de> DeserializeSeed<'de> for Element<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         let line = self.0.line();
-        Ok((Value::deserialize(deserializer)?, line))
+        Ok((bounded::value(deserializer)?, line))
     }
 }
 

@@ -2,7 +2,7 @@
 //! (RFC 8142).
 
 use super::input::Headed;
-use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, json};
+use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, bounded, json};
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
 
@@ -43,7 +43,7 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
             None => text,
         },
     };
-    match serde_json::from_slice(text) {
+    match bounded::from_slice(text) {
         Ok(value) => json::items(value, number, options, sink),
         Err(error) => {
             let message = format!("is not valid JSON: {error}").replace(" at line 1 column", " at column");

@@ -208,7 +208,7 @@ async fn a_second_signal_ends_at_once() {
             loop {
                 // Safe: the process has not been waited for yet.
                 unsafe { libc::kill(pid, libc::SIGINT) };
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await; // polls
             }
         } => unreachable!("it goes on for ever"),
     };

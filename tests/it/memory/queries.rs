@@ -22,7 +22,9 @@ async fn search(what: &str, query: String) {
     let answer = client.list_persons(request).await;
     within_the_limit(what, &server.program);
     if let Err(status) = answer {
-        assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
+        // What is wrong with it, or that it is too large to be looked at.
+        let codes = [Code::InvalidArgument, Code::ResourceExhausted, Code::OutOfRange];
+        assert!(codes.contains(&status.code()), "{what}: {status:?}");
         assert!(status.message().len() < 2_000, "{what}: {status:?}");
     }
     // As much as an address may hold.
