@@ -37,6 +37,8 @@ pub(super) fn watch(body: Body, headers: &mut HeaderMap, most: usize) -> Body {
         left: 0,
         length: 0,
         packed: None,
+        rest: Bytes::new(),
+        pause: false,
         share: BODIES.share(),
     })
 }
@@ -53,6 +55,11 @@ struct Watched {
     length: usize,
     /// What has come of a packed message.
     packed: Option<BytesMut>,
+    /// What has come after the message that was handed on last. Packed ones are unpacked one at a time: some kilobytes may be
+    /// many that are large.
+    rest: Bytes,
+    /// Whether others shall have their turn before the next message.
+    pause: bool,
     /// What the largest message so far takes: a call's buffer does not shrink.
     share: Share,
 }
@@ -62,23 +69,29 @@ impl HttpBody for Watched {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if std::mem::take(&mut self.pause) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
-            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                // tonic finds out what it was.
-                Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
-                None if self.left > 0 || !self.head.is_empty() => {
-                    self.left = 0;
-                    self.head.clear();
-                    return Poll::Ready(Some(Err(Status::invalid_argument("the last message is not whole"))));
+            if self.rest.is_empty() {
+                let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                    Some(Ok(frame)) => frame,
+                    // tonic finds out what it was.
+                    Some(Err(error)) => return Poll::Ready(Some(Err(Status::from_error(error.into())))),
+                    None if self.left > 0 || !self.head.is_empty() => {
+                        self.left = 0;
+                        self.head.clear();
+                        return Poll::Ready(Some(Err(Status::invalid_argument("the last message is not whole"))));
+                    }
+                    None => return Poll::Ready(None),
+                };
+                match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
                 }
-                None => return Poll::Ready(None),
-            };
-            let data = match frame.into_data() {
-                Ok(data) => data,
-                Err(other) => return Poll::Ready(Some(Ok(other))),
-            };
-            match self.take(data) {
+            }
+            match self.take() {
                 Ok(data) if data.is_empty() => {}
                 Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Err(status) => return Poll::Ready(Some(Err(status))),
@@ -88,7 +101,7 @@ impl HttpBody for Watched {
 
     fn is_end_stream(&self) -> bool {
         // Whether the last message is whole is found out at the end.
-        self.left == 0 && self.head.is_empty() && self.body.is_end_stream()
+        self.rest.is_empty() && self.left == 0 && self.head.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -97,14 +110,14 @@ impl HttpBody for Watched {
 }
 
 impl Watched {
-    /// What the rest of the program may see of this piece.
-    fn take(&mut self, piece: Bytes) -> Result<Bytes, Status> {
+    /// What the rest of the program may see next of what has come: all of it, or up to the end of a packed message.
+    fn take(&mut self) -> Result<Bytes, Status> {
+        let mut rest = std::mem::take(&mut self.rest);
         if !self.gzip {
-            self.follow(&piece)?;
-            return Ok(piece);
+            self.follow(&rest)?;
+            return Ok(rest);
         }
         let mut seen = BytesMut::new();
-        let mut rest = piece;
         while rest.has_remaining() {
             if self.left == 0 && self.packed.is_none() {
                 if !self.head(&mut rest)? {
@@ -128,8 +141,10 @@ impl Watched {
                 && let Some(packed) = self.packed.take()
             {
                 self.unpack(&packed, &mut seen)?;
+                break;
             }
         }
+        self.rest = rest;
         Ok(seen.freeze())
     }
 
@@ -187,6 +202,7 @@ impl Watched {
         if unpacked.len() > SMALL && !self.share.try_grow(packed.len() + unpacked.len()) {
             return Err(no_room());
         }
+        self.pause = unpacked.len() > SMALL;
         seen.put_u8(0);
         seen.put_u32(u32::try_from(unpacked.len()).unwrap_or(u32::MAX));
         seen.put_slice(&unpacked);

@@ -83,7 +83,7 @@ fn unreadable<U>(error: &prost::DecodeError) -> Status {
 fn items(mut bytes: &[u8]) -> Option<usize> {
     let mut count = 0;
     while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
+        let key = varint(&mut bytes).filter(|key| key >> 3 > 0)?;
         let length = match key & 7 {
             0 => {
                 varint(&mut bytes)?;

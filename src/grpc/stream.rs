@@ -107,8 +107,10 @@ async fn read(
         };
         let Some(first) = first else { break };
         let mut locations = first?.locations;
-        // What has arrived already goes along.
-        while locations.len() < PARCEL {
+        // What has arrived already goes along. Of empty messages there may be any number.
+        let mut messages_read = 1;
+        while locations.len() < PARCEL && messages_read < PARCEL {
+            messages_read += 1;
             match messages.next().now_or_never() {
                 Some(Some(message)) => locations.extend(message?.locations),
                 Some(None) => {

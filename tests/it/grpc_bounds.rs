@@ -136,6 +136,32 @@ async fn a_packed_stream_is_read_message_by_message() {
 }
 
 #[tokio::test]
+async fn many_bombs_in_one_piece_are_unpacked_one_after_the_other() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let client = connect(&server).await;
+    // Each a location whose person is zero and which is followed by a megabyte that nobody knows.
+    let unknown = [&[0x0a, 0, 0x7a][..], &[0x80, 0x80, 0x3f], &vec![0; 0x3f << 14]].concat();
+    let bombs = framed(1, &gzip(&unknown)).repeat(200);
+    let before = server.program.memory();
+    let calls = (0..20).map(|_| call(&client, STREAM, Some("gzip"), &bombs));
+    let mut most = 0;
+    let answers = tokio::select! {
+        answers = futures_util::future::join_all(calls) => answers,
+        () = async {
+            loop {
+                most = most.max(server.program.memory().saturating_sub(before));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        } => unreachable!("it goes on for ever"),
+    };
+    for (code, message) in answers {
+        assert!(matches!(code, Code::Ok | Code::ResourceExhausted), "{code:?}: {message}");
+    }
+    assert!(most < 64 << 20, "{most}");
+}
+
+#[tokio::test]
 async fn many_large_messages_at_once_take_what_few_take() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
