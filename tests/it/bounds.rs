@@ -34,8 +34,9 @@ async fn cost<T>(server: &Server, work: impl Future<Output = T>) -> (usize, T) {
     loop {
         tokio::select! {
             done = &mut work => return (most - before, done),
-            () = tokio::time::sleep(Duration::from_millis(5)) => most = most.max(server.program.memory()),
+            () = tokio::time::sleep(Duration::from_millis(5)) => {} // polls
         }
+        most = most.max(server.program.memory());
     }
 }
 

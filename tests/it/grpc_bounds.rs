@@ -156,7 +156,7 @@ async fn many_large_messages_at_once_take_what_few_take() {
     let mut most = 0;
     for _ in 0..100 {
         most = most.max(server.program.memory().saturating_sub(before));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // polls
     }
     assert!(most < 96 << 20, "{most}");
     // Somebody else's small ones go through.
