@@ -34,9 +34,8 @@ async fn cost<T>(server: &Server, work: impl Future<Output = T>) -> (usize, T) {
     loop {
         tokio::select! {
             done = &mut work => return (most - before, done),
-            () = tokio::time::sleep(Duration::from_millis(5)) => {} // polls
+            () = tokio::time::sleep(Duration::from_millis(5)) => most = most.max(server.program.memory()), // polls
         }
-        most = most.max(server.program.memory());
     }
 }
 

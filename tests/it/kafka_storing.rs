@@ -205,7 +205,7 @@ async fn a_partition_moves_on_whatever_is_in_a_record() {
     let huge = |byte: u8, size: usize| vec![byte; size];
     let records = vec![
         // Longer than anything worth keeping; NUL in a text; no UTF-8; a time before PostgreSQL's.
-        (b"1".to_vec(), huge(b'x', 1 << 20), now()),
+        (b"1".to_vec(), huge(b'x', 1_000_000), now()),
         (huge(b'k', 500_000), b"{}".to_vec(), now()),
         (huge(0, 2_000), b"{\"person_id\": \"\\u0000\", \"latitude\": \"\\u0000\", \"longitude\": 1}".to_vec(), now()),
         (huge(0xff, 19), huge(0xff, 100), now()),
@@ -223,11 +223,11 @@ async fn a_partition_moves_on_whatever_is_in_a_record() {
     let letters: Vec<(i64, i64, String)> = letters.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let settled_ones: i64 = letters.iter().map(|letter| letter.1 - letter.0 + 1).sum();
     assert_eq!(settled_ones, 7, "{letters:?}");
-    let cut = "SELECT count(*) FROM dead_letter WHERE value_length = 1048576 AND octet_length(value) = 65536";
+    let cut = "SELECT count(*) FROM dead_letter WHERE value_length = 1000000 AND octet_length(value) = 65536";
     assert_eq!(database.number(cut).await, 1, "{letters:?}");
     let shown = crate::support::run(&["dead-letters", "show", "1"], &[("DATABASE_URL", &database.url())]).await;
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("(1048576 bytes in all)") && shown.len() < 10_000, "{}", shown.len());
+    assert!(shown.contains("(1000000 bytes in all)") && shown.len() < 10_000, "{}", shown.len());
     drop(worker);
 
     // A database that refuses letters: first what is in them, then letters as such.

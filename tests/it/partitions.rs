@@ -73,7 +73,7 @@ async fn wrong_clocks_make_a_bounded_number_of_tables() {
     let server = Server::start(&database).await;
     let person = server.person().await;
     let this_year: i32 = database.number("SELECT extract(year FROM now())::bigint").await.try_into().unwrap();
-    let mut times = vec!["0000-01-01T00:00:00Z".to_owned(), "1970-01-01T00:00:00Z".to_owned()];
+    let mut times = vec!["0001-01-01T00:00:00Z".to_owned(), "1970-01-01T00:00:00Z".to_owned()];
     // The newest first, so that no year has a table before its months want theirs.
     for year in (1990..=this_year).rev() {
         times.extend((1..=12).map(|month| format!("{year}-{month:02}-28T12:00:00Z")));

@@ -52,9 +52,8 @@ fn judge(what: &str, peak: u64, file: u64) {
     assert!(own <= MOST, "{what}: {} MiB were needed", own / MIB);
 }
 
-fn last_lines(log: &str) -> &str {
-    let from = log.len().saturating_sub(4_000);
-    &log[log.ceil_char_boundary(from)..]
+fn last_lines(log: &str) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(&log.as_bytes()[log.len().saturating_sub(4_000)..])
 }
 
 /// Runs the program to its end within the limit; its exit status.
