@@ -1,9 +1,9 @@
 //! GeoJSON (RFC 7946) and OwnTracks messages: JSON documents of any length, a feature at a time.
 
-use super::bounded;
 use super::input::{Headed, Place};
 use super::owntracks::{self, Message};
 use super::value::{self, is_absent, shown};
+use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
 use super::whose::Claim;
 use super::{Bad, Broken, Fix, Item, MAX_OBJECT, Options, Sink, Skip, Who};
 use chrono::{DateTime, Utc};
@@ -16,20 +16,21 @@ use std::ops::ControlFlow::{self, Break, Continue};
 /// The members of a document that may hold a long list: GeoJSON's, and what OwnTracks Recorder's API answers.
 const LISTS: &[&str] = &["features", "data", "locations"];
 
-/// The most members of a document that are kept until it ends.
-const MOST_MEMBERS: usize = 1_000;
-
 pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink<'_>) -> Result<(), Broken> {
     let place = input.place();
     place.limit(MAX_OBJECT);
-    let mut out = Out { place: place.clone(), options, sink, stopped: false };
+    let mut out = Out { place: place.clone(), room: Room::new(), options, sink, stopped: false };
     let mut json = serde_json::Deserializer::from_reader(input);
     loop {
         let read = Document(&mut out).deserialize(&mut json);
         if out.stopped {
             return Ok(());
         }
+        if out.room.is_exceeded() {
+            return Err(Broken::at(place.line(), format!("a record {TOO_MANY_PARTS}")));
+        }
         read.map_err(|error| broken(&error, &place))?;
+        out.room.reset();
         // Several documents may follow each other.
         match json.end() {
             Ok(()) => return Ok(()),
@@ -53,6 +54,7 @@ fn broken(error: &serde_json::Error, place: &Place) -> Broken {
 /// Where the items of a document go.
 struct Out<'a, 's> {
     place: Place,
+    room: Room,
     options: &'a Options,
     sink: &'a mut Sink<'s>,
     /// The sink wants no more; the parser is then left by an error that is none.
@@ -62,6 +64,7 @@ struct Out<'a, 's> {
 impl Out<'_, '_> {
     fn put<E: serde::de::Error>(&mut self, value: Value, line: u64) -> Result<(), E> {
         self.place.mark();
+        self.room.reset();
         match items(value, line, self.options, self.sink) {
             Continue(()) => Ok(()),
             Break(()) => {
@@ -99,11 +102,6 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
         let mut members = Map::new();
         let mut listed = false;
         while let Some(name) = object.next_key::<String>()? {
-            if members.len() > MOST_MEMBERS {
-                let message =
-                    format!("a document has more than {MOST_MEMBERS} members beside its lists, which is not allowed");
-                return Err(serde::de::Error::custom(message));
-            }
             if LISTS.contains(&name.as_str()) {
                 match object.next_value_seed(Elements(self.0))? {
                     None => {
@@ -119,7 +117,7 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
                 object.next_value::<IgnoredAny>()?;
                 self.0.place.mark();
             } else {
-                members.insert(name, object.next_value_seed(Member)?);
+                members.insert(name, object.next_value_seed(Weighed(&self.0.room))?);
             }
         }
         if listed { Ok(()) } else { self.0.put(Value::Object(members), line) }
@@ -146,14 +144,14 @@ impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         self.0.place.mark();
-        while let Some((value, line)) = list.next_element_seed(Element(&self.0.place))? {
+        while let Some((value, line)) = list.next_element_seed(Element(self.0))? {
             self.0.put(value, line)?;
         }
         Ok(None)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-        bounded::value(serde::de::value::MapAccessDeserializer::new(object)).map(Some)
+        Weighed(&self.0.room).visit_map(object).map(Some)
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
@@ -181,26 +179,15 @@ impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
     }
 }
 
-/// A member that is kept until the document's end.
-struct Member;
-
-impl<'de> DeserializeSeed<'de> for Member {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        bounded::value(deserializer)
-    }
-}
-
 /// One element, with the line it begins in.
-struct Element<'a>(&'a Place);
+struct Element<'o, 'a, 's>(&'o Out<'a, 's>);
 
-impl<'de> DeserializeSeed<'de> for Element<'_> {
+impl<'de> DeserializeSeed<'de> for Element<'_, '_, '_> {
     type Value = (Value, u64);
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        let line = self.0.line();
-        Ok((bounded::value(deserializer)?, line))
+        let line = self.0.place.line();
+        Ok((Weighed(&self.0.room).deserialize(deserializer)?, line))
     }
 }
 

@@ -2,7 +2,9 @@
 //! (RFC 8142).
 
 use super::input::Headed;
-use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, bounded, json};
+use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
+use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, json};
+use serde::de::DeserializeSeed;
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
 
@@ -43,8 +45,12 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
             None => text,
         },
     };
-    match bounded::from_slice(text) {
+    let room = Room::new();
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let read = Weighed(&room).deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+    match read {
         Ok(value) => json::items(value, number, options, sink),
+        Err(_) if room.is_exceeded() => sink(Item::Bad { line: number, bad: Bad::new("record", TOO_MANY_PARTS) }),
         Err(error) => {
             let message = format!("is not valid JSON: {error}").replace(" at line 1 column", " at column");
             sink(Item::Bad { line: number, bad: Bad::new("record", message) })

@@ -4,7 +4,6 @@
 //! for a small one, however hostile: every record is bounded ([`MAX_LINE`], [`MAX_OBJECT`]), and so are nesting and the window
 //! of packed input. Nothing here knows files, persons' ids or the store.
 
-mod bounded;
 mod csv;
 mod gpx;
 mod input;
@@ -16,6 +15,7 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 mod value;
+mod weighed;
 mod whose;
 mod write;
 
@@ -34,6 +34,8 @@ use std::ops::ControlFlow;
 pub const MAX_LINE: usize = 1 << 20;
 /// The longest GeoJSON feature, bytes: a line string of some 100,000 positions with their times.
 pub const MAX_OBJECT: usize = 8 << 20;
+/// What a JSON object may need when it is unpacked, in bytes: a track of as many bytes as an object may have needs half of it.
+const MAX_KEPT: usize = 64 << 20;
 
 /// A format of files with locations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -46,6 +46,15 @@ async fn a_feature_of_millions_of_positions() {
 }
 
 #[tokio::test]
+async fn lines_of_millions_of_things() {
+    let first = r#"{"type": "Feature", "geometry": null, "properties": {}}"#;
+    for (name, part) in [("a.ndjson", "[1],"), ("b.ndjson", "{\"a\":1},"), ("c.ndjson", "[[[[]]]],")] {
+        let line = format!("{{\"type\": \"Feature\", \"properties\": [{}0]}}", part.repeat(8_000_000 / part.len()));
+        import(name, format!("{first}\n{line}\n{line}\n").as_bytes()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_table_of_bad_lines() {
     import("a.csv", format!("{CSV}{}", "x\n".repeat(1_000_000)).as_bytes()).await;
     import("b.csv", format!("{CSV}{}", "1,2,2026-06-02T10:00:00Z,".repeat(1_000_000)).as_bytes()).await;
