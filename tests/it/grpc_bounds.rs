@@ -151,7 +151,7 @@ async fn many_bombs_in_one_piece_are_unpacked_one_after_the_other() {
         () = async {
             loop {
                 most = most.max(server.program.memory().saturating_sub(before));
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await; // polls
             }
         } => unreachable!("it goes on for ever"),
     };
