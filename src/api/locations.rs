@@ -83,7 +83,8 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
         description = "Each item as for a single location (`NewLocation`); each is checked by itself",
         content(
             (Vec<serde_json::Value> = "application/json", example = json!([{"person_id": 1, "latitude": 35.0585, "longitude": -106.5819, "creation_time": "2026-06-02T16:00:00Z"}])),
-            (String = "application/x-ndjson", example = "{\"person_id\": 1, \"latitude\": 35.0585, \"longitude\": -106.5819, \"creation_time\": \"2026-06-02T16:00:00Z\"}\n"),
+            // Without an example: tools that try examples out know how to write JSON, and not lines of it.
+            (String = "application/x-ndjson"),
         )
     ),
     responses(

@@ -262,7 +262,7 @@ async fn whatever_is_legal_in_kafka_is_read() {
         producer.send(record, DEADLINE).await.unwrap();
     };
     for key in [None, Some(&b""[..]), Some(b"7"), Some(b"\xff\0")] {
-        for time in [None, Some(1), Some(1_780_000_000_000)] {
+        for time in [None, Some(1), Some(1_780_500_000_000)] {
             send(key, time).await;
         }
     }
