@@ -55,18 +55,7 @@ pub(super) async fn observe(asked: Request, next: Next) -> Response<Body> {
 
 /// The deadline that the caller gave (`grpc-timeout`), less a moment to say that it is over.
 fn deadline(asked: &Request) -> Option<Duration> {
-    let text = asked.headers().get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
-    let given = match unit {
-        "H" => Duration::from_secs(number * 3_600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    };
+    let given = super::stream::timeout(asked.headers().get("grpc-timeout")?.to_str().ok()?)?;
     Some(given - (given / 10).min(Duration::from_millis(50)))
 }
 
