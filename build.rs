@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     protobuf()
 }
 
-#[cfg(feature = "wire")]
+#[cfg(feature = "codec")]
 fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
     use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-#[cfg(not(feature = "wire"))]
+#[cfg(not(feature = "codec"))]
 fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }

@@ -40,19 +40,19 @@ enum Role {
     #[cfg(feature = "standalone")]
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
-    Migrate(crate::migrate::Args),
+    Migrate(crate::tools::migrate::Args),
     #[cfg(feature = "seed")]
-    Seed(crate::demo::seed::Args),
+    Seed(crate::tools::seed::Args),
     #[cfg(feature = "simulate")]
-    Simulate(crate::demo::simulate::Args),
+    Simulate(crate::tools::simulate::Args),
     #[cfg(feature = "import")]
-    Import(crate::import::Args),
+    Import(crate::tools::import::Args),
     #[cfg(feature = "export")]
-    Export(crate::export::Args),
+    Export(crate::tools::export::Args),
     #[cfg(feature = "dead-letters")]
-    DeadLetters(crate::dead_letters::Args),
+    DeadLetters(crate::tools::dead_letters::Args),
     #[cfg(feature = "healthcheck")]
-    Healthcheck(crate::healthcheck::Args),
+    Healthcheck(crate::tools::healthcheck::Args),
 }
 
 impl Cli {
@@ -164,19 +164,19 @@ impl Role {
             #[cfg(feature = "standalone")]
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
-            Self::Migrate(args) => until(shutdown, crate::migrate::run(args)).await,
+            Self::Migrate(args) => until(shutdown, crate::tools::migrate::run(args)).await,
             #[cfg(feature = "seed")]
-            Self::Seed(args) => until(shutdown, crate::demo::seed::run(args)).await,
+            Self::Seed(args) => until(shutdown, crate::tools::seed::run(args)).await,
             #[cfg(feature = "simulate")]
-            Self::Simulate(args) => until(shutdown, crate::demo::simulate::run(args)).await,
+            Self::Simulate(args) => until(shutdown, crate::tools::simulate::run(args)).await,
             #[cfg(feature = "import")]
-            Self::Import(args) => until(shutdown, crate::import::run(args)).await,
+            Self::Import(args) => until(shutdown, crate::tools::import::run(args)).await,
             #[cfg(feature = "export")]
-            Self::Export(args) => until(shutdown, crate::export::run(args)).await,
+            Self::Export(args) => until(shutdown, crate::tools::export::run(args)).await,
             #[cfg(feature = "dead-letters")]
-            Self::DeadLetters(args) => until(shutdown, crate::dead_letters::run(args)).await,
+            Self::DeadLetters(args) => until(shutdown, crate::tools::dead_letters::run(args)).await,
             #[cfg(feature = "healthcheck")]
-            Self::Healthcheck(args) => until(shutdown, crate::healthcheck::run(args)).await,
+            Self::Healthcheck(args) => until(shutdown, crate::tools::healthcheck::run(args)).await,
         }
     }
 }

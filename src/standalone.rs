@@ -4,8 +4,8 @@ use crate::api::{self, ApiArgs};
 use crate::app::{self, AppArgs};
 use crate::consumer::{ConsumeArgs, Status, consume};
 use crate::grpc::{self, GrpcArgs};
-use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind, ports};
+use crate::service::record::{IngestArgs, LocationSink};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 

@@ -12,12 +12,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use udaconnect::codec::Origin;
+use udaconnect::codec::proto;
+use udaconnect::codec::proto::location_service_client::LocationServiceClient;
+use udaconnect::codec::to_timestamp;
 use udaconnect::domain::{LocationInput, NewLocation};
 use udaconnect::stream::{KafkaArgs, Producer, ProducerArgs};
-use udaconnect::wire::Origin;
-use udaconnect::wire::proto;
-use udaconnect::wire::proto::location_service_client::LocationServiceClient;
-use udaconnect::wire::to_timestamp;
 
 /// 810,000 locations.
 const PERSONS: u32 = 500;
@@ -208,7 +208,7 @@ async fn stream() -> anyhow::Result<Vec<Row>> {
     empty("bench_stream").await?;
     let topic = topic("stream");
     let (role, address) = start("serve-grpc", "bench_stream", &topic)?;
-    let size = udaconnect::wire::encode(&location(12_345, 35.058_512_3, -106.581_945_6, Utc::now())).len();
+    let size = udaconnect::codec::encode(&location(12_345, 35.058_512_3, -106.581_945_6, Utc::now())).len();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         theirs.push(perf_tool(size)?);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use udaconnect::domain::{LocationInput, NewLocation};
-use udaconnect::ingest::{BatchWriter, WriterArgs};
+use udaconnect::service::record::{BatchWriter, WriterArgs};
 use udaconnect::store::{DatabaseArgs, Store};
 
 const PERSONS: u32 = 2_000;

@@ -3,9 +3,9 @@
 use super::body::Body;
 use super::extract::{Kind, not_json};
 use super::problem::Problem;
+use crate::codec::{LOCATION_FIELDS, list, object, read_location};
 use crate::domain::{Error, FieldError, NewLocation};
-use crate::ingest::MAX_REQUEST;
-use crate::wire::{LOCATION_FIELDS, list, object, read_location};
+use crate::service::record::MAX_REQUEST;
 use actix_web::http::StatusCode;
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;

@@ -5,12 +5,11 @@ use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
 use super::negotiate::{Form, form};
 use super::problem::ProblemJson;
 use super::server::{Service, link, tagged, tagged_body};
-use crate::domain::{
-    ContactRule, EncounterRule, Error, FieldError, Location, Person, TimeRange, parse_duration, quoted,
-};
-use crate::formats::MeetingWriter;
-use crate::meetings::{self, ConnectionPosition, Met, Nearby, Part, Question};
-use crate::wire::Listed;
+use crate::codec::Listed;
+use crate::codec::files::MeetingWriter;
+use crate::domain::{Error, FieldError, Location, Person, TimeRange, parse_duration, quoted};
+use crate::meeting::{ContactRule, EncounterRule};
+use crate::service::meetings::{self, ConnectionPosition, Met, Nearby, Part, Question};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};

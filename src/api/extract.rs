@@ -2,8 +2,8 @@
 
 use super::body;
 use super::problem::Problem;
+use crate::codec::{misspelt, object};
 use crate::domain::{Error, FieldError, PersonId, quoted};
-use crate::wire::{misspelt, object};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
@@ -108,7 +108,7 @@ pub fn kind(request: &HttpRequest, allowed: &[Kind]) -> Result<Kind, Problem> {
     })
 }
 
-/// Reads a JSON body, which is to be an object; of it, what [`wire::object`](crate::wire::object) keeps. The error tells line and column.
+/// Reads a JSON body, which is to be an object; of it, what [`wire::object`](crate::codec::object) keeps. The error tells line and column.
 pub async fn json(request: &HttpRequest, payload: web::Payload, most: usize, known: &[&str]) -> Result<Value, Problem> {
     kind(request, &[Kind::Json])?;
     Ok(parse(&body::read(request, payload, most).await?, known)?)

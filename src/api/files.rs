@@ -1,8 +1,8 @@
 //! A person's locations as a file, made while it is sent.
 
 use super::problem::Problem;
+use crate::codec::files::{LocationWriter, Media};
 use crate::domain::{Error, Location, Page, Person, TimeRange};
-use crate::formats::{LocationWriter, Media};
 use crate::store::{LocationPosition, Store};
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_DISPOSITION, VARY};

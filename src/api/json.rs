@@ -1,8 +1,9 @@
 //! The shapes of requests and answers.
 
 use super::problem::FieldProblem;
-use crate::domain::{Closest, Encounter, Location, Person};
-use crate::meetings::Met;
+use crate::domain::{Location, Person};
+use crate::meeting::{Closest, Encounter};
+use crate::service::meetings::Met;
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

@@ -18,8 +18,8 @@ mod server;
 pub use server::{ApiArgs, serve};
 
 use crate::domain::Error;
-use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind, ports, request, trace};
+use crate::service::record::{IngestArgs, LocationSink};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +49,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
 }
 
 /// The request that this task works for.
-fn origin() -> crate::wire::Origin {
-    crate::wire::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
+fn origin() -> crate::codec::Origin {
+    crate::codec::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
 }
 
 /// What a handler returns.

@@ -1,7 +1,7 @@
 //! In which form an answer is wanted: JSON, or a file's format.
 
 use super::problem::Problem;
-use crate::formats::Media;
+use crate::codec::files::Media;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ACCEPT;

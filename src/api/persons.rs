@@ -3,8 +3,8 @@ use super::extract::{self, Query, path_person};
 use super::json::{NewPerson as NewPersonJson, PersonJson};
 use super::problem::ProblemJson;
 use super::server::{Service, page};
+use crate::codec::{Fields, Listed};
 use crate::domain::{Error, NewPerson, Search};
-use crate::wire::{Fields, Listed};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 

@@ -4,7 +4,7 @@ use super::Answer;
 use super::problem::{FieldProblem, Problem, ProblemJson};
 use super::server::Service;
 use crate::domain::{FieldError, NewLocation};
-use crate::ingest::Receipt;
+use crate::service::record::Receipt;
 use crate::store::Fate;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};

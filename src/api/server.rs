@@ -3,13 +3,13 @@
 use super::owntracks::{self, OwnTracks, OwnTracksArgs};
 use super::{connections, docs, locations, persons, problem, receipts};
 use crate::domain::Error;
-use crate::ingest::LocationSink;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{
     DRAIN_SECONDS, Held, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
     run_until,
 };
+use crate::service::record::LocationSink;
 use crate::store::Store;
 use actix_cors::Cors;
 use actix_web::body::{BodySize, BoxBody, MessageBody};

@@ -2,10 +2,11 @@
 
 use super::OffsetReset;
 use super::pump::Worker;
+use crate::codec;
 use crate::domain::Error;
+use crate::runtime::Backoff;
 use crate::store::Read;
-use crate::stream::{Backoff, Entry, Fetched, Held, Memory, Reader, Record, RecordSet};
-use crate::wire;
+use crate::stream::{Entry, Fetched, Held, Memory, Reader, Record, RecordSet};
 use chrono::TimeDelta;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
     let mut reader = Reader::new(worker.cluster.clone(), worker.memory.clone(), partition);
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     let mut appetite = Appetite(FETCH_LEAST * 4);
-    let mut origin = wire::Origin::default();
+    let mut origin = codec::Origin::default();
     loop {
         let most = Memory::sent_share(worker.owned()) as i32;
         let fetched = reader.fetch(offset, appetite.0.min(most), POLL).await;
@@ -132,7 +133,7 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
 pub(super) const TRACES: usize = 32;
 
 /// Takes as many records as a chunk may hold.
-async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: &mut wire::Origin) -> Chunk {
+async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: &mut codec::Origin) -> Chunk {
     let share = Memory::share(worker.owned());
     let most = (worker.share() / 4).max(1);
     let mut held = worker.memory.records(share + LARGEST).await;
@@ -145,7 +146,7 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
     {
         let entry = match entry {
             Entry::Record(record) => {
-                *origin = wire::Origin::read(record.headers(), origin);
+                *origin = codec::Origin::read(record.headers(), origin);
                 if let Some(trace) = &origin.trace_parent
                     && traces.len() < TRACES
                     && !traces.contains(trace)
@@ -183,13 +184,13 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
 }
 
 fn decode(record: &Record<'_>, request_id: Option<Arc<str>>, max_ahead: TimeDelta) -> Read {
-    let given = record.headers().filter(|(name, _)| *name == wire::CONTENT_TYPE.as_bytes()).last();
+    let given = record.headers().filter(|(name, _)| *name == codec::CONTENT_TYPE.as_bytes()).last();
     // Nearly always one of two, and then not worth an allocation of its own.
     let content_type = given.and_then(|(_, given)| given).map(|given| {
-        let known = [wire::PROTOBUF, wire::JSON].into_iter().find(|known| known.as_bytes() == given);
+        let known = [codec::PROTOBUF, codec::JSON].into_iter().find(|known| known.as_bytes() == given);
         known.map_or_else(|| Cow::Owned(given.to_vec()), |known| Cow::Borrowed(known.as_bytes()))
     });
-    let location = wire::decode(record.value, content_type.as_deref(), record.timestamp, max_ahead);
+    let location = codec::decode(record.value, content_type.as_deref(), record.timestamp, max_ahead);
     Read {
         first_offset: record.offset,
         last_offset: record.offset,

@@ -9,9 +9,9 @@ mod status;
 pub use ownership::consume;
 pub use status::Status;
 
-use crate::ingest::ClockArgs;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, end_unread_bodies, ports, run_until};
+use crate::service::record::ClockArgs;
 use crate::store::{DatabaseArgs, Store};
 use crate::stream::KafkaArgs;
 use actix_web::middleware::from_fn;

@@ -3,11 +3,12 @@
 use super::fetch::{self, Chunk, TRACES};
 use super::letters::Letters;
 use super::{ConsumeArgs, Status};
+use crate::codec;
 use crate::domain::Error;
+use crate::runtime::Backoff;
 use crate::runtime::trace;
 use crate::store::{Advance, Committed, Owned, Read, SetAside, Store};
-use crate::stream::{Backoff, Cluster, Memory};
-use crate::wire;
+use crate::stream::{Cluster, Memory};
 use chrono::TimeDelta;
 use metrics::{counter, histogram};
 use std::sync::Arc;
@@ -251,7 +252,7 @@ impl Pump {
             worker: &self.worker.name,
             from: self.offset,
             to,
-            person_named: wire::person_named,
+            person_named: codec::person_named,
         };
         let committed = self.worker.store.advance(advance, read).await?;
         if let Committed::Done { stored, duplicates, dead } = &committed {

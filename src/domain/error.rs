@@ -1,3 +1,4 @@
+use crate::geo::OutOfRange;
 use std::fmt;
 
 /// The result of everything that can fail for a reason the caller should know.
@@ -68,6 +69,24 @@ impl From<FieldError> for Error {
 impl From<Vec<FieldError>> for Error {
     fn from(errors: Vec<FieldError>) -> Self {
         Self::Invalid(errors)
+    }
+}
+
+impl From<OutOfRange> for Vec<FieldError> {
+    fn from(wrong: OutOfRange) -> Self {
+        [("latitude", wrong.latitude, 90), ("longitude", wrong.longitude, 180)]
+            .into_iter()
+            .filter_map(|(field, value, limit)| Some((field, value?, limit)))
+            .map(|(field, value, limit)| {
+                FieldError::new(field, format!("must be a number from -{limit} to {limit}; got {value}"))
+            })
+            .collect()
+    }
+}
+
+impl From<OutOfRange> for Error {
+    fn from(wrong: OutOfRange) -> Self {
+        Self::Invalid(wrong.into())
     }
 }
 

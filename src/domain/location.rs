@@ -1,4 +1,5 @@
-use super::{Coordinate, Error, FieldError, PersonId, Result, TimeRange, to_micros};
+use crate::domain::{Error, FieldError, PersonId, Result, TimeRange, to_micros};
+use crate::geo::Coordinate;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// One fix of one person, as stored.
@@ -45,7 +46,8 @@ impl NewLocation {
     pub fn new(input: LocationInput, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<Self> {
         let mut errors = Vec::new();
         let person_id = PersonId::new(input.person_id, "person_id").map_err(|e| errors.push(e)).ok();
-        let coordinate = Coordinate::new(input.latitude, input.longitude).map_err(|mut e| errors.append(&mut e)).ok();
+        let coordinate =
+            Coordinate::new(input.latitude, input.longitude).map_err(|wrong| errors.append(&mut wrong.into())).ok();
         let creation_time = to_micros(input.creation_time.unwrap_or(now));
         if !TimeRange::ALL.contains(creation_time) {
             let message = format!("must be in the years 1 to 9999; got {creation_time:?}");

@@ -1,4 +1,4 @@
-use super::{Error, FieldError, Result, text};
+use crate::domain::{Error, FieldError, Result, text};
 
 /// The number that names a person: 1 or more, given by the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,5 +1,5 @@
-use super::text::quoted;
-use super::{FieldError, Result};
+use crate::domain::quoted;
+use crate::domain::{FieldError, Result};
 
 /// Words to find persons by: each must occur in a name or the company. At most [`Search::MAX_CHARS`] characters and
 /// [`Search::MAX_WORDS`] words, none with a control character; without words everybody is found.

@@ -1,6 +1,6 @@
 //! Texts that callers write: which characters a name may have, and how a foreign text is shown.
 
-use super::FieldError;
+use crate::domain::FieldError;
 use std::fmt::Write;
 
 /// The most characters of a foreign text that a message, a log line or a table shows.

@@ -1,4 +1,4 @@
-use super::{Error, FieldError, Result, quoted};
+use crate::domain::{Error, FieldError, Result, quoted};
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 /// A half-open stretch of time, `[from, to)`, in UTC. Invariant: `from < to`.

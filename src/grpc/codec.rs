@@ -1,7 +1,7 @@
 //! How messages are read: what a caller may make large is counted first, and what cannot be read is the caller's error.
 
-use crate::ingest::MAX_REQUEST;
-use crate::wire::proto::StreamLocationsRequest;
+use crate::codec::proto::StreamLocationsRequest;
+use crate::service::record::MAX_REQUEST;
 use prost::Message;
 use prost::bytes::Buf;
 use std::any::TypeId;
@@ -110,7 +110,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::proto::NewLocation;
+    use crate::codec::proto::NewLocation;
 
     #[test]
     fn items_are_counted_before_they_are_made() {

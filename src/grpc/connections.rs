@@ -1,13 +1,14 @@
 use super::limits::held;
 use super::status::{self, range, within_time};
-use crate::domain::{EncounterRule, Error, FieldError, PersonId, Result};
-use crate::meetings::{self, Met, Part, Question};
-use crate::store::Store;
-use crate::wire::proto::connection_service_server::ConnectionService;
-use crate::wire::proto::{
+use crate::codec::proto::connection_service_server::ConnectionService;
+use crate::codec::proto::{
     self, ListConnectionsRequest, ListConnectionsResponse, ListEncountersRequest, ListEncountersResponse,
 };
-use crate::wire::{connection, encounter, from_duration};
+use crate::codec::{connection, encounter, from_duration};
+use crate::domain::{Error, FieldError, PersonId, Result};
+use crate::meeting::EncounterRule;
+use crate::service::meetings::{self, Met, Part, Question};
+use crate::store::Store;
 use chrono::TimeDelta;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use prost_types::{Duration as WireDuration, Timestamp};

@@ -2,16 +2,16 @@ use super::incoming::Known;
 use super::limits::held;
 use super::status::{self, page_size, range, within, within_time};
 use super::stream;
-use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
-use crate::ingest::{LocationSink, Outcome};
-use crate::runtime::{request, trace};
-use crate::store::{LocationPosition, Store};
-use crate::wire::proto::location_service_server::LocationService;
-use crate::wire::proto::record_location_response::Outcome as Answer;
-use crate::wire::proto::{
+use crate::codec::proto::location_service_server::LocationService;
+use crate::codec::proto::record_location_response::Outcome as Answer;
+use crate::codec::proto::{
     ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
 };
-use crate::wire::{self, Listed};
+use crate::codec::{self, Listed};
+use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
+use crate::runtime::{request, trace};
+use crate::service::record::{LocationSink, Outcome};
+use crate::store::{LocationPosition, Store};
 use chrono::Utc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -83,22 +83,26 @@ impl LocationService for Locations {
         let listed = Listed::locations(person, range);
         let token = |next: LocationPosition| listed.after_location(next.creation_time, next.id);
         let answer = ListLocationsResponse {
-            locations: page.items.iter().map(wire::location).collect(),
+            locations: page.items.iter().map(codec::location).collect(),
             next_page_token: page.next.map(token).unwrap_or_default(),
         };
-        let bytes = answer.locations.len() * size_of::<wire::proto::Location>();
+        let bytes = answer.locations.len() * size_of::<codec::proto::Location>();
         held(answer, bytes)
     }
 }
 
 /// The call that this task works for.
-fn origin() -> wire::Origin {
-    wire::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
+fn origin() -> codec::Origin {
+    codec::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
 }
 
 /// What a message says, checked; the error names every wrong field.
-pub(super) fn checked(message: &wire::proto::NewLocation, sink: &LocationSink) -> Result<NewLocation, Vec<FieldError>> {
-    NewLocation::new(wire::input(message)?, Utc::now(), sink.max_ahead()).map_err(|error| error.into_fields("location"))
+pub(super) fn checked(
+    message: &codec::proto::NewLocation,
+    sink: &LocationSink,
+) -> Result<NewLocation, Vec<FieldError>> {
+    NewLocation::new(codec::input(message)?, Utc::now(), sink.max_ahead())
+        .map_err(|error| error.into_fields("location"))
 }
 
 /// A page of a person's locations.

@@ -15,8 +15,8 @@ mod stream;
 pub use codec::Codec;
 pub use server::{GrpcArgs, serve};
 
-use crate::ingest::{IngestArgs, LocationSink};
 use crate::runtime::{ListenAddr, bind, ports};
+use crate::service::record::{IngestArgs, LocationSink};
 use crate::store::{DatabaseArgs, Store};
 use tokio_util::sync::CancellationToken;
 

@@ -1,13 +1,13 @@
 use super::limits::held;
 use super::status::{self, page_size};
-use crate::domain::{NewPerson, PersonId, Search};
-use crate::store::Store;
-use crate::wire::proto::person_service_server::PersonService;
-use crate::wire::proto::{
+use crate::codec::proto::person_service_server::PersonService;
+use crate::codec::proto::{
     CreatePersonRequest, CreatePersonResponse, DeletePersonRequest, DeletePersonResponse, GetPersonRequest,
     GetPersonResponse, ListPersonsRequest, ListPersonsResponse,
 };
-use crate::wire::{self, Listed};
+use crate::codec::{self, Listed};
+use crate::domain::{NewPerson, PersonId, Search};
+use crate::store::Store;
 use tonic::{Request, Response, Status};
 
 /// The attendees.
@@ -27,12 +27,12 @@ impl PersonService for Persons {
         let request = request.into_inner();
         let new = NewPerson::new(&request.first_name, &request.last_name, &request.company_name).map_err(status::of)?;
         let person = self.store.create_person(&new).await.map_err(status::of)?;
-        Ok(Response::new(CreatePersonResponse { person: Some(wire::person(person)) }))
+        Ok(Response::new(CreatePersonResponse { person: Some(codec::person(person)) }))
     }
 
     async fn get_person(&self, request: Request<GetPersonRequest>) -> Result<Response<GetPersonResponse>, Status> {
         let person = self.store.person(id(request.into_inner().id)?).await.map_err(status::of)?;
-        Ok(Response::new(GetPersonResponse { person: Some(wire::person(person)) }))
+        Ok(Response::new(GetPersonResponse { person: Some(codec::person(person)) }))
     }
 
     async fn list_persons(
@@ -49,7 +49,7 @@ impl PersonService for Persons {
         };
         let page = self.store.persons(&search, after, size).await.map_err(status::of)?;
         let answer = ListPersonsResponse {
-            persons: page.items.into_iter().map(wire::person).collect(),
+            persons: page.items.into_iter().map(codec::person).collect(),
             next_page_token: page.next.map(|id| listed.after_person(id)).unwrap_or_default(),
         };
         let names = answer.persons.iter().map(|p| p.first_name.len() + p.last_name.len() + p.company_name.len());

@@ -1,7 +1,7 @@
 //! Our errors → gRPC's. Every error leaves the server through here.
 
+use crate::codec::from_timestamp;
 use crate::domain::{Error, FieldError, Result, TimeRange};
-use crate::wire::from_timestamp;
 use prost_types::Timestamp;
 use std::time::Duration;
 use tonic::{Code, Status};

@@ -3,10 +3,10 @@
 use super::incoming::Known;
 use super::locations::checked;
 use super::status;
+use crate::codec::proto::{FieldViolation, RefusedLocation, StreamLocationsRequest, StreamLocationsResponse};
 use crate::domain::{Error, FieldError, Recorded, Result};
-use crate::ingest::{LocationSink, Outcome, Taken};
 use crate::runtime::budget::{BODIES, Share};
-use crate::wire::proto::{FieldViolation, RefusedLocation, StreamLocationsRequest, StreamLocationsResponse};
+use crate::service::record::{LocationSink, Outcome, Taken};
 use futures_util::future::{FutureExt, OptionFuture};
 use futures_util::stream::{Map, StreamExt};
 use std::collections::VecDeque;

@@ -1,11 +1,16 @@
 //! What every role needs: log lines, the end of the process, probes and metrics. Imports nothing else of ours.
 
+mod backoff;
+#[cfg(feature = "store")]
+mod group;
 mod lines;
 pub mod memory;
 pub mod ports;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 #[cfg(feature = "server")]
 pub mod budget;
@@ -25,6 +30,9 @@ pub mod trace;
 #[path = "no_trace.rs"]
 pub mod trace;
 
+pub use backoff::Backoff;
+#[cfg(feature = "store")]
+pub use group::{GroupSize, Job, JobSender, Jobs, UnderWay, jobs};
 #[cfg(feature = "server")]
 pub use http::{
     DRAIN_SECONDS, Held, ListenAddr, bind, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker,

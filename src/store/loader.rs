@@ -3,8 +3,8 @@
 
 use super::connect::checkout;
 use super::connection::Connection;
-use super::group::{GroupSize, Job, JobSender, Jobs, jobs};
 use crate::domain::{Error, Result};
+use crate::runtime::{GroupSize, Job, JobSender, Jobs, jobs};
 use diesel_async::pooled_connection::deadpool::Pool;
 use std::collections::HashMap;
 use std::time::Duration;

@@ -7,7 +7,6 @@ mod connect;
 mod connection;
 mod dead_letters;
 mod error;
-mod group;
 mod loader;
 mod locations;
 mod migrations;
@@ -25,7 +24,6 @@ mod watch;
 
 pub use connect::DatabaseArgs;
 pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
-pub use group::{GroupSize, Job, JobSender, Jobs, UnderWay, jobs};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};

@@ -1,7 +1,7 @@
 //! A `DATABASE_URL`: what its settings mean. How they are written is in [`settings`].
 
 use super::settings::{self, Setting};
-use crate::tls::{self, Verify};
+use crate::runtime::tls::{self, Verify};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio_postgres::config::{ChannelBinding, Host, LoadBalanceHosts, SslMode, SslNegotiation, TargetSessionAttrs};

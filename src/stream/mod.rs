@@ -5,7 +5,6 @@
 //! Nothing here knows PostgreSQL or what becomes of a record.
 
 mod args;
-mod backoff;
 mod batch;
 mod cluster;
 mod connection;
@@ -23,7 +22,6 @@ mod tests;
 mod unpack;
 
 pub use args::{Bootstrap, KafkaArgs, ProducerArgs};
-pub use backoff::Backoff;
 pub use batch::Record;
 pub use cluster::Cluster;
 pub use memory::{Held, Memory};

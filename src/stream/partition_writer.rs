@@ -1,9 +1,10 @@
 //! One partition's way out: what waits while a batch is under way makes up the next, one at a time, so that order is kept.
 
 use super::producer::detail;
-use super::{Backoff, Cluster, Health, ProducerArgs, unavailable};
+use super::{Cluster, Health, ProducerArgs, unavailable};
+use crate::codec::{self, Origin};
 use crate::domain::{Error, NewLocation, Result};
-use crate::wire::{self, Origin};
+use crate::runtime::Backoff;
 use chrono::Utc;
 use rskafka::client::error::{Error as Kafka, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient};
@@ -294,11 +295,11 @@ fn acknowledge(group: &mut VecDeque<Waiting>, offsets: Vec<i64>) {
 }
 
 fn record(location: &NewLocation, origin: &Origin) -> Record {
-    let mut headers = BTreeMap::from([(wire::CONTENT_TYPE.to_owned(), wire::PROTOBUF.as_bytes().to_vec())]);
+    let mut headers = BTreeMap::from([(codec::CONTENT_TYPE.to_owned(), codec::PROTOBUF.as_bytes().to_vec())]);
     origin.write(&mut headers);
     Record {
         key: Some(location.person_id().to_string().into_bytes()),
-        value: Some(wire::encode(location)),
+        value: Some(codec::encode(location)),
         headers,
         timestamp: Utc::now(),
     }

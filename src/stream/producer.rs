@@ -1,7 +1,8 @@
 use super::partition_writer::{Batch, PartitionWriter, Permits};
-use super::{Backoff, Cluster, Health, KafkaArgs, ProducerArgs, partition_of, unavailable};
+use super::{Cluster, Health, KafkaArgs, ProducerArgs, partition_of, unavailable};
+use crate::codec::Origin;
 use crate::domain::{Error, NewLocation, Result};
-use crate::wire::Origin;
+use crate::runtime::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! How brokers are talked to, in the words of Kafka's own settings: encrypted or not, with a password or without.
 
 use crate::domain::{Error, Result};
-use crate::tls::{self, Verify};
+use crate::runtime::tls::{self, Verify};
 use clap::ValueEnum;
 use rskafka::client::{ClientBuilder, Credentials, SaslConfig};
 use std::path::PathBuf;

@@ -11,11 +11,11 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
 use tonic_types::StatusExt;
-use udaconnect::wire::proto::connection_service_client::ConnectionServiceClient;
-use udaconnect::wire::proto::location_service_client::LocationServiceClient;
-use udaconnect::wire::proto::person_service_client::PersonServiceClient;
-use udaconnect::wire::proto::record_location_response::Outcome;
-use udaconnect::wire::proto::{
+use udaconnect::codec::proto::connection_service_client::ConnectionServiceClient;
+use udaconnect::codec::proto::location_service_client::LocationServiceClient;
+use udaconnect::codec::proto::person_service_client::PersonServiceClient;
+use udaconnect::codec::proto::record_location_response::Outcome;
+use udaconnect::codec::proto::{
     CreatePersonRequest, DeletePersonRequest, EncounterRule, GetPersonRequest, ListConnectionsRequest,
     ListEncountersRequest, ListLocationsRequest, ListPersonsRequest, NewLocation, RecordLocationRequest,
 };

@@ -85,7 +85,7 @@ async fn what_cannot_be_read_is_the_callers_error() {
     let server = Server::start(&database).await;
     let person = server.person().await;
     let client = connect(&server).await;
-    let good = udaconnect::wire::proto::RecordLocationRequest { location: Some(location(person, 1)) };
+    let good = udaconnect::codec::proto::RecordLocationRequest { location: Some(location(person, 1)) };
     let good = good.encode_to_vec();
     for path in
         [RECORD, STREAM, "/udaconnect.v1.PersonService/GetPerson", "/udaconnect.v1.ConnectionService/ListConnections"]
@@ -108,7 +108,8 @@ async fn what_cannot_be_read_is_the_callers_error() {
         }
     }
     assert_eq!(call(&client, RECORD, None, &framed(0, &good)).await.0, Code::Ok);
-    let larger = udaconnect::wire::proto::RecordLocationRequest { location: Some(location(person, 2)) }.encode_to_vec();
+    let larger =
+        udaconnect::codec::proto::RecordLocationRequest { location: Some(location(person, 2)) }.encode_to_vec();
     assert_eq!(call(&client, RECORD, Some("gzip"), &framed(1, &gzip(&larger))).await, (Code::Ok, String::new()));
     assert_eq!(call(&client, RECORD, Some("gzip"), &framed(0, &good)).await.0, Code::Ok, "it need not be packed");
     assert_eq!(database.number("SELECT count(*) FROM location").await, 2);
@@ -128,7 +129,7 @@ async fn a_packed_stream_is_read_message_by_message() {
     let mut body = Vec::new();
     for message in 0..20 {
         let locations = (0..100).map(|i| location(person, message * 100 + i)).collect();
-        let message_bytes = udaconnect::wire::proto::StreamLocationsRequest { locations }.encode_to_vec();
+        let message_bytes = udaconnect::codec::proto::StreamLocationsRequest { locations }.encode_to_vec();
         body.extend(if message % 3 == 0 { framed(0, &message_bytes) } else { framed(1, &gzip(&message_bytes)) });
     }
     assert_eq!(call(&client, STREAM, Some("gzip"), &body).await, (Code::Ok, String::new()));

@@ -3,7 +3,7 @@
 use crate::support::{Database, Phone, Server, eventually, location, positions};
 use tonic::Code;
 use tonic::transport::Channel;
-use udaconnect::wire::proto::NewLocation;
+use udaconnect::codec::proto::NewLocation;
 
 #[tokio::test]
 async fn what_is_acknowledged_is_stored_and_what_is_refused_is_named() {

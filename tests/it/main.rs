@@ -30,6 +30,7 @@ mod owntracks;
 mod partitions;
 mod persons;
 mod rollout;
+mod rooms;
 mod schema;
 mod searches;
 mod seed;

@@ -2,8 +2,8 @@
 
 use crate::support::{DEADLINE, Database, Program, Server, eventually};
 use serde_json::{Value, json};
-use udaconnect::wire::proto::ListConnectionsRequest;
-use udaconnect::wire::proto::connection_service_client::ConnectionServiceClient;
+use udaconnect::codec::proto::ListConnectionsRequest;
+use udaconnect::codec::proto::connection_service_client::ConnectionServiceClient;
 
 /// A month of its own that nobody can read for now: searches in it wait, everything else goes on.
 const OLD: &str = "start_date=2026-01-01&end_date=2026-01-31";

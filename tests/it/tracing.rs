@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
-use udaconnect::wire::proto::RecordLocationRequest;
-use udaconnect::wire::proto::location_service_client::LocationServiceClient;
+use udaconnect::codec::proto::RecordLocationRequest;
+use udaconnect::codec::proto::location_service_client::LocationServiceClient;
 
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let mock = MockCluster::new(1).unwrap();

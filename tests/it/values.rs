@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
-use udaconnect::domain::{PersonId, TimeRange};
-use udaconnect::wire::Listed;
-use udaconnect::wire::proto::connection_service_client::ConnectionServiceClient;
-use udaconnect::wire::proto::location_service_client::LocationServiceClient;
-use udaconnect::wire::proto::person_service_client::PersonServiceClient;
-use udaconnect::wire::proto::{
+use udaconnect::codec::Listed;
+use udaconnect::codec::proto::connection_service_client::ConnectionServiceClient;
+use udaconnect::codec::proto::location_service_client::LocationServiceClient;
+use udaconnect::codec::proto::person_service_client::PersonServiceClient;
+use udaconnect::codec::proto::{
     CreatePersonRequest, EncounterRule, ListConnectionsRequest, ListEncountersRequest, ListLocationsRequest,
     ListPersonsRequest, NewLocation, RecordLocationRequest,
 };
+use udaconnect::domain::{PersonId, TimeRange};
 
 async fn channel(server: &Server) -> Channel {
     Channel::from_shared(server.grpc.clone()).unwrap().connect().await.unwrap()

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Mutex;
 use std::time::SystemTime;
-use udaconnect::wire::proto::NewLocation;
+use udaconnect::codec::proto::NewLocation;
 
 /// The first of all times, in microseconds.
 const BEGIN: i64 = 1_780_000_000_000_000;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use udaconnect::wire::proto::NewLocation;
+use udaconnect::codec::proto::NewLocation;
 
 /// Locations handed out at once.
 const PART: i64 = 50;

@@ -1,7 +1,8 @@
 //! The definitions, word by word, with nothing clever in them.
 
 use super::case::{id, time};
-use udaconnect::domain::{Closest, Coordinate, Encounter, EncounterRule, Fix, distance_m};
+use udaconnect::geo::{Coordinate, distance_m};
+use udaconnect::meeting::{Closest, Encounter, EncounterRule, Fix};
 
 /// A contact: who is meant by "first" is the earlier, or of simultaneous ones the one with the lower id.
 pub struct Contact {

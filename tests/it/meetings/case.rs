@@ -3,7 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use geographiclib_rs::{DirectGeodesic, Geodesic};
 use proptest::prelude::*;
-use udaconnect::domain::{Coordinate, EncounterRule, Fix, PersonId, TimeRange};
+use udaconnect::domain::{PersonId, TimeRange};
+use udaconnect::geo::Coordinate;
+use udaconnect::meeting::{EncounterRule, Fix};
 
 /// A few people, their locations and a question.
 #[derive(Clone, Debug)]

@@ -5,7 +5,9 @@ use super::case::{Case, PERSONS, any_case, id, time};
 use super::config;
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use udaconnect::domain::{ContactRule, Encounter, EncounterRule, Fix, Meetings, TimeRange, Track, cell_of, lookups};
+use udaconnect::domain::TimeRange;
+use udaconnect::geo::cell_of;
+use udaconnect::meeting::{ContactRule, Encounter, EncounterRule, Fix, Meetings, Track, lookups};
 
 /// The answer to the case's question, asked by one person. Others' locations come in the order of the case.
 fn ask(case: &Case, me: usize) -> Meetings {
@@ -187,7 +189,7 @@ proptest! {
 
 #[test]
 fn of_equally_close_contacts_the_earliest_is_named() {
-    let place = |latitude| udaconnect::domain::Coordinate::new(latitude, 100.0).unwrap();
+    let place = |latitude| udaconnect::geo::Coordinate::new(latitude, 100.0).unwrap();
     let fix = |time, latitude| Fix { time, coordinate: place(latitude) };
     let rule = EncounterRule::new(Some(10.0), Some(TimeDelta::seconds(5)), None).unwrap();
     let (mine, theirs) = ([fix(2_000_000, 1.0), fix(3_000_000, 2.0)], [fix(3_000_000, 2.0), fix(1_000_000, 1.0)]);

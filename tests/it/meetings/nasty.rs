@@ -7,10 +7,10 @@ use crate::support::Database;
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::io::Read;
-use udaconnect::domain::{
-    Coordinate, EncounterRule, Error, Fix, LocationInput, Meetings, NewLocation, TimeRange, Track,
-};
-use udaconnect::meetings::{self, Question};
+use udaconnect::domain::{Error, LocationInput, NewLocation, TimeRange};
+use udaconnect::geo::Coordinate;
+use udaconnect::meeting::{EncounterRule, Fix, Meetings, Track};
+use udaconnect::service::meetings::{self, Question};
 use udaconnect::store::Store;
 
 type Tracks = BTreeMap<usize, Vec<Fix>>;
@@ -117,7 +117,7 @@ async fn thousands_on_one_spot_for_hours() {
     }
     let mut nearby = meetings::nearby(&store, id(7), TimeRange::ALL, rule(1.0, 0, 0).contact()).await.unwrap();
     assert!(nearby.next().await.unwrap().is_none(), "nobody at the very same microsecond");
-    let always = udaconnect::domain::ContactRule::new(1.0, None).unwrap();
+    let always = udaconnect::meeting::ContactRule::new(1.0, None).unwrap();
     let mut nearby = meetings::nearby(&store, id(7), TimeRange::ALL, always).await.unwrap();
     let mut order = Vec::new();
     while let Some(part) = nearby.next().await.unwrap() {

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
-use udaconnect::domain::{ContactRule, Encounter, LocationInput, NewLocation, NewPerson, PersonId, TimeRange};
-use udaconnect::meetings::{self, Question};
+use udaconnect::domain::{LocationInput, NewLocation, NewPerson, PersonId, TimeRange};
+use udaconnect::meeting::{ContactRule, Encounter};
+use udaconnect::service::meetings::{self, Question};
 use udaconnect::store::{DatabaseArgs, Store};
 
 /// How far PostGIS's distance may be from ours, metres: it turns degrees into radians and back, and rounds what it returns.

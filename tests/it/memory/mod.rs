@@ -12,7 +12,7 @@ mod requests;
 
 use crate::support::{Database, Program, command};
 use std::process::Stdio;
-use udaconnect::domain::{Coordinate, cell_of};
+use udaconnect::geo::{Coordinate, cell_of};
 
 const MIB: u64 = 1024 * 1024;
 /// What a role may need at the most.

@@ -3,8 +3,8 @@
 use super::{enforce, people, store, within_the_limit};
 use crate::support::{Database, Server};
 use tonic::Code;
-use udaconnect::wire::proto::ListPersonsRequest;
-use udaconnect::wire::proto::person_service_client::PersonServiceClient;
+use udaconnect::codec::proto::ListPersonsRequest;
+use udaconnect::codec::proto::person_service_client::PersonServiceClient;
 
 async fn start() -> (Database, Server) {
     let database = Database::new().await;

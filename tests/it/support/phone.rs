@@ -4,8 +4,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
-use udaconnect::wire::proto::location_service_client::LocationServiceClient;
-use udaconnect::wire::proto::{NewLocation, StreamLocationsRequest, StreamLocationsResponse};
+use udaconnect::codec::proto::location_service_client::LocationServiceClient;
+use udaconnect::codec::proto::{NewLocation, StreamLocationsRequest, StreamLocationsResponse};
 
 /// A location of a person; the same number gives the same one. West of 90 degrees, so that swapped coordinates fail.
 pub fn location(person_id: i64, number: i64) -> NewLocation {

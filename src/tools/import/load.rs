@@ -1,0 +1,283 @@
+//! Files → locations → store: one thread reads, a few transactions are under way.
+
+use super::files::Input;
+use super::persons::{Found, Persons};
+use super::summary::{Summary, Way};
+use crate::codec::files::{self, Bad, Fix, Item, Options};
+use crate::domain::{LocationInput, NewLocation, Result};
+use crate::service::record::{Drain, IngestArgs, LocationSink, MAX_REQUEST};
+use crate::store::{Store, Stored};
+use chrono::{TimeDelta, Utc};
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use std::io::Read;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+/// Locations in one transaction.
+const BATCH: usize = 20_000;
+/// Transactions under way at once.
+const WRITERS: usize = 2;
+/// From so many new rows on the planner should know of them at once.
+const MANY: u64 = 100_000;
+
+/// How files are read and what is done about bad ones.
+pub struct Rules {
+    pub options: Options,
+    pub stop_at_bad: bool,
+    pub max_ahead: TimeDelta,
+}
+
+/// Where locations go.
+#[derive(Clone)]
+pub enum Target {
+    Store(Box<Store>),
+    /// To Kafka; `consume` stores them.
+    Kafka(LocationSink),
+    /// Nowhere: a dry run.
+    Nowhere,
+}
+
+impl Target {
+    /// What comes with a sink is to be waited for at the end.
+    pub fn new(store: &Store, ingest: &IngestArgs, dry_run: bool) -> Result<(Self, Option<Drain>)> {
+        if dry_run {
+            return Ok((Self::Nowhere, None));
+        }
+        if ingest.kafka.kafka_bootstrap.is_none() {
+            return Ok((Self::Store(Box::new(store.clone())), None));
+        }
+        let (sink, drain) = LocationSink::start(store, ingest)?;
+        Ok((Self::Kafka(sink), Some(drain)))
+    }
+
+    /// Returns when they are safe.
+    async fn take(&self, batch: Vec<NewLocation>) -> Result<Stored> {
+        let count = batch.len();
+        match self {
+            Self::Store(store) => return store.record_bulk(&batch).await,
+            Self::Kafka(sink) => {
+                let mut waiting = Vec::new();
+                for part in batch.chunks(MAX_REQUEST as usize) {
+                    waiting.push(sink.take(part.to_vec()).await?);
+                }
+                for taken in waiting {
+                    taken.outcome().await?;
+                }
+            }
+            Self::Nowhere => {}
+        }
+        Ok(Stored { stored: count, ..Stored::default() })
+    }
+}
+
+/// Brings all files in. An error is one of the store; what is wrong with files is in the summary.
+pub async fn run(target: Target, files: Vec<Input>, persons: Persons, rules: Rules) -> anyhow::Result<Summary> {
+    let begin = Instant::now();
+    let bar = bar(&files);
+    let (queue, batches) = mpsc::channel::<Vec<NewLocation>>(1);
+    let batches = Arc::new(Mutex::new(batches));
+    let mut writers: JoinSet<Result<Stored>> = JoinSet::new();
+    for _ in 0..WRITERS {
+        let (target, batches) = (target.clone(), batches.clone());
+        writers.spawn(async move {
+            let mut sum = Stored::default();
+            loop {
+                let Some(batch) = batches.lock().await.recv().await else { return Ok(sum) };
+                sum += target.take(batch).await?;
+            }
+        });
+    }
+    // If a writer fails, the receiver goes and the reader finds nobody to send to.
+    drop(batches);
+    let handle = Handle::current();
+    let mut reader =
+        Reader { rules, persons, queue, handle, bar: bar.clone(), summary: Summary::default(), fixes: Vec::new() };
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = reader.all(&files);
+        (read, reader.summary, reader.persons)
+    });
+    let mut stored = Stored::default();
+    let mut failed = None;
+    while let Some(done) = writers.join_next().await {
+        match done? {
+            Ok(part) => stored += part,
+            // The other writer finishes what it has.
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    let (read, mut summary, persons) = reading.await?;
+    bar.finish_and_clear();
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    read?;
+    summary.stored = stored.stored as u64;
+    summary.duplicates = stored.duplicates as u64;
+    summary.vanished = stored.unknown.len();
+    summary.persons_created = persons.created;
+    match target {
+        Target::Store(store) if summary.stored >= MANY => store.vacuum().await?,
+        Target::Store(_) => {}
+        Target::Kafka(_) => summary.way = Way::Kafka,
+        Target::Nowhere => summary.way = Way::Nowhere,
+    }
+    summary.time = begin.elapsed();
+    Ok(summary)
+}
+
+/// The thread that reads.
+struct Reader {
+    rules: Rules,
+    persons: Persons,
+    queue: mpsc::Sender<Vec<NewLocation>>,
+    handle: Handle,
+    bar: ProgressBar,
+    summary: Summary,
+    /// Read and not yet sent, all of one file.
+    fixes: Vec<Fix>,
+}
+
+impl Reader {
+    /// An error is one of the store.
+    fn all(&mut self, files: &[Input]) -> Result<()> {
+        for file in files {
+            self.summary.files += 1;
+            self.one(file)?;
+            if self.summary.stopped || self.queue.is_closed() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, file: &Input) -> Result<()> {
+        let name = file.name();
+        let options = Options { otherwise: file.who(), ..self.rules.options.clone() };
+        let bar = self.bar.clone();
+        let opened = file.open().and_then(|input| files::unpack(Counted { input, bar }));
+        let input = match opened {
+            Ok((_, input)) => input,
+            Err(error) => {
+                self.summary.broken(&name, error);
+                self.summary.stopped |= self.rules.stop_at_bad;
+                return Ok(());
+            }
+        };
+        let mut failed = Ok(());
+        let read = files::read(input, &options, &mut |item| self.take(&name, item, &mut failed));
+        failed?;
+        if let Err(broken) = read {
+            self.summary.broken(&name, broken);
+            self.summary.stopped |= self.rules.stop_at_bad;
+        }
+        self.send(&name).map(|_| ())
+    }
+
+    fn take(&mut self, file: &str, item: Item, failed: &mut Result<()>) -> ControlFlow<()> {
+        self.summary.read += 1;
+        match item {
+            Item::Fix(fix) => {
+                self.fixes.push(fix);
+                if self.fixes.len() < BATCH {
+                    return Continue(());
+                }
+                self.send(file).unwrap_or_else(|error| {
+                    *failed = Err(error);
+                    Break(())
+                })
+            }
+            Item::Skipped { why, .. } => {
+                self.summary.skip(why);
+                Continue(())
+            }
+            Item::Bad { line, bad } => self.refuse(file, line, &bad),
+        }
+    }
+
+    fn refuse(&mut self, file: &str, line: u64, bad: &Bad) -> ControlFlow<()> {
+        self.summary.refuse(file, line, bad);
+        self.summary.stopped |= self.rules.stop_at_bad;
+        if self.rules.stop_at_bad { Break(()) } else { Continue(()) }
+    }
+
+    /// Checks what was read against what only the store and the clock know, and hands it to the writers.
+    fn send(&mut self, file: &str) -> Result<ControlFlow<()>> {
+        let fixes = std::mem::take(&mut self.fixes);
+        self.handle.block_on(self.persons.find(fixes.iter().map(|fix| &fix.who)))?;
+        let now = Utc::now();
+        let mut batch = Vec::with_capacity(fixes.len());
+        let mut flow = Continue(());
+        for fix in fixes {
+            let line = fix.line;
+            match self.check(fix, now) {
+                Ok(location) => batch.push(location),
+                Err(bad) => {
+                    flow = self.refuse(file, line, &bad);
+                    if flow == Break(()) {
+                        break;
+                    }
+                }
+            }
+        }
+        let elapsed = self.bar.elapsed().as_secs_f64();
+        let rate = self.summary.read as f64 / elapsed.max(1e-3);
+        self.bar.set_message(format!(
+            "{} records, {} a second",
+            HumanCount(self.summary.read),
+            HumanCount(rate as u64)
+        ));
+        if !batch.is_empty() && self.queue.blocking_send(batch).is_err() {
+            flow = Break(());
+        }
+        Ok(flow)
+    }
+
+    fn check(&self, fix: Fix, now: chrono::DateTime<Utc>) -> Result<NewLocation, Bad> {
+        let person_id = match self.persons.get(&fix.who) {
+            Found::Person(id) => id.get(),
+            // Of a dry run, whose locations go nowhere.
+            Found::New => 1,
+            Found::Nobody(message) => return Err(Bad::new("person", message.clone())),
+        };
+        let input = LocationInput {
+            person_id,
+            latitude: fix.coordinate.latitude(),
+            longitude: fix.coordinate.longitude(),
+            creation_time: Some(fix.time),
+            accuracy_m: fix.accuracy_m,
+        };
+        NewLocation::new(input, now, self.rules.max_ahead).map_err(|error| {
+            let messages: Vec<String> = error.into_fields("time").into_iter().map(|error| error.message).collect();
+            Bad::new("time", messages.join("; "))
+        })
+    }
+}
+
+/// Shows how much of the files is read, as they are stored.
+fn bar(files: &[Input]) -> ProgressBar {
+    let total = files.iter().map(|file| file.bytes).sum::<Option<u64>>();
+    let (bar, template) = match total {
+        Some(total) => (ProgressBar::new(total), "{bar:30} {bytes} of {total_bytes}, {eta} left; {msg}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} in {elapsed}; {msg}"),
+    };
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar.with_style(ProgressStyle::with_template(template).expect("the template is valid"))
+}
+
+/// An input whose bytes the bar counts.
+struct Counted {
+    input: Box<dyn Read>,
+    bar: ProgressBar,
+}
+
+impl Read for Counted {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.input.read(out)?;
+        self.bar.inc(length as u64);
+        Ok(length)
+    }
+}

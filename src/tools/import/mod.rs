@@ -1,0 +1,139 @@
+//! The role that brings files with locations in.
+
+mod files;
+mod load;
+mod persons;
+mod summary;
+
+use crate::codec::files::{Columns, Format, Options, PersonBy, Timezone, Twice};
+use crate::runtime::Incomplete;
+use crate::service::record::IngestArgs;
+use crate::store::{DatabaseArgs, Store};
+use anyhow::{Context, bail};
+use std::path::PathBuf;
+
+/// Bring in locations from GPX, GeoJSON, CSV and OwnTracks files
+///
+/// What a file is, is found out from its content, also when it is packed with gzip or zstd. What is stored already is
+/// stored once: after an interruption, or with a corrected file, simply run it again. With KAFKA_BOOTSTRAP locations go
+/// through Kafka, else straight to the database.
+///
+/// Whose a location is: --person if given; else what --person-column names; else what the record says. --person-by says what
+/// that text is. Files of `export` hold person_id, external_key and names, of which the part counts that --person-by asks for;
+/// without it that is person_id, and key and names must be those of whoever has the id here, so that nothing is stored under
+/// a stranger who has the id in this database. A name that several have is refused with their ids and keys.
+///
+/// Exit status 0: everything is stored;
+/// 3: all that is good is stored, something was refused; 1: it failed or was stopped.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Files, directories with files, or - for standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// What the files are, if their content should not decide
+    #[arg(long, env = "IMPORT_FORMAT", value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Whose all the locations are
+    #[arg(long, env = "IMPORT_PERSON", value_name = "WHO")]
+    person: Option<String>,
+    /// The CSV column, GeoJSON property or element of a GPX track that says whose a location is
+    #[arg(long, env = "IMPORT_PERSON_COLUMN", value_name = "NAME")]
+    person_column: Option<String>,
+    /// What --person and the person column hold; id when absent, and then only if what else the record says of the person agrees
+    #[arg(long, env = "IMPORT_PERSON_BY", value_name = "KIND")]
+    person_by: Option<PersonBy>,
+    /// The company of persons that are created
+    #[arg(long, env = "IMPORT_COMPANY", value_name = "NAME", default_value = "imported")]
+    company: String,
+    /// The CSV column with the latitude
+    #[arg(long, env = "IMPORT_LATITUDE_COLUMN", value_name = "NAME")]
+    latitude_column: Option<String>,
+    /// The CSV column with the longitude
+    #[arg(long, env = "IMPORT_LONGITUDE_COLUMN", value_name = "NAME")]
+    longitude_column: Option<String>,
+    /// The CSV column or GeoJSON property with the time
+    #[arg(long, env = "IMPORT_TIME_COLUMN", value_name = "NAME")]
+    time_column: Option<String>,
+    /// The CSV column or GeoJSON property with the accuracy in metres
+    #[arg(long, env = "IMPORT_ACCURACY_COLUMN", value_name = "NAME")]
+    accuracy_column: Option<String>,
+    /// What stands between the columns of CSV, if it cannot be found out
+    #[arg(long, env = "IMPORT_DELIMITER", value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+    /// The zone of times that name none, e.g. Europe/Berlin
+    #[arg(long, env = "IMPORT_TIMEZONE", value_name = "ZONE", default_value = "UTC", value_parser = timezone)]
+    timezone: chrono_tz::Tz,
+    /// Which time is meant of two that a clock in --timezone showed, as it does when it is set back; without this they are refused
+    #[arg(long, env = "IMPORT_AMBIGUOUS_TIME", value_name = "WHICH")]
+    ambiguous_time: Option<Twice>,
+    /// Go on after what is bad, and report it at the end (as without this option)
+    #[arg(long, env = "IMPORT_SKIP_BAD", conflicts_with = "stop_at_bad")]
+    skip_bad: bool,
+    /// Stop at the first thing that is bad
+    #[arg(long, env = "IMPORT_STOP_AT_BAD")]
+    stop_at_bad: bool,
+    /// Read and check everything, store nothing
+    #[arg(long, env = "IMPORT_DRY_RUN")]
+    dry_run: bool,
+    #[command(flatten)]
+    ingest: IngestArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" | b"tab" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
+        _ => Err("must be one character, such as ; or tab".to_owned()),
+    }
+}
+
+fn timezone(text: &str) -> Result<chrono_tz::Tz, String> {
+    text.parse().map_err(|_| "must be the name of a time zone, such as Europe/Berlin or UTC".to_owned())
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let files = files::find(&args.files)?;
+    let person = match &args.person {
+        Some(text) => {
+            Some(args.person_by.unwrap_or_default().who(text).map_err(anyhow::Error::msg).context("--person")?)
+        }
+        None => None,
+    };
+    // The names of persons to be are checked before anything is done.
+    crate::domain::NewPerson::new("-", "-", &args.company).context("--company")?;
+    let options = Options {
+        format: args.format,
+        person,
+        otherwise: None,
+        person_by: args.person_by,
+        columns: Columns {
+            latitude: args.latitude_column,
+            longitude: args.longitude_column,
+            time: args.time_column,
+            accuracy: args.accuracy_column,
+            person: args.person_column,
+            delimiter: args.delimiter,
+        },
+        timezone: Some(Timezone { zone: args.timezone, twice: args.ambiguous_time }),
+    };
+    let store = Store::new(&args.database, "import")?;
+    store.ready().await?;
+    let persons = persons::Persons::new(store.clone(), args.company, args.dry_run);
+    let rules = load::Rules { options, stop_at_bad: args.stop_at_bad, max_ahead: args.ingest.clock.max_ahead() };
+    let (target, drain) = load::Target::new(&store, &args.ingest, args.dry_run)?;
+    let summary = load::run(target, files, persons, rules).await?;
+    if let Some(drain) = drain {
+        drain.drained().await;
+    }
+    println!("{summary}");
+    if summary.stopped {
+        bail!("stopped at the first thing that is bad; what came before it is stored");
+    }
+    if summary.incomplete() {
+        let text = "not everything was good (see above); correct it and run this again: nothing is stored twice";
+        return Err(Incomplete(text.to_owned()).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! Roles that do one thing and end: files in and out, the demo, the schema, dead letters, the image's probe.
+
+#[cfg(feature = "dead-letters")]
+pub mod dead_letters;
+#[cfg(any(feature = "seed", feature = "simulate"))]
+pub mod demo_event;
+#[cfg(feature = "export")]
+pub mod export;
+#[cfg(feature = "healthcheck")]
+pub mod healthcheck;
+#[cfg(feature = "import")]
+pub mod import;
+#[cfg(feature = "migrate")]
+pub mod migrate;
+#[cfg(feature = "seed")]
+pub mod seed;
+#[cfg(feature = "simulate")]
+pub mod simulate;
