@@ -4,6 +4,7 @@
 //! of these types is valid; whoever holds one need not check again.
 
 mod error;
+mod event;
 mod location;
 mod page;
 mod person;
@@ -12,6 +13,7 @@ pub mod text;
 mod time;
 
 pub use error::{Error, FieldError, Result};
+pub use event::EventId;
 pub use location::{Location, LocationInput, NewLocation, Recorded};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
