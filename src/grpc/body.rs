@@ -20,6 +20,8 @@ pub(super) const CODINGS: &str = "gzip, identity";
 
 /// A message up to this size is not counted, bytes: every call may have one.
 const SMALL: usize = 16 << 10;
+/// How much is unpacked at a time, bytes.
+const PIECE: usize = 8 << 10;
 /// The flag and the length before each message.
 const HEAD: usize = 5;
 
@@ -190,22 +192,32 @@ impl Watched {
         if come <= SMALL || self.share.try_grow(come) { Ok(()) } else { Err(no_room()) }
     }
 
+    /// Appends the message that `packed` holds to `seen`, as one that is not packed. Every piece is counted before it is kept.
     fn unpack(&mut self, packed: &[u8], seen: &mut BytesMut) -> Result<(), Status> {
-        let mut unpacked = Vec::new();
-        let mut decoder = flate2::bufread::MultiGzDecoder::new(packed).take(self.most as u64 + 1);
-        decoder
-            .read_to_end(&mut unpacked)
-            .map_err(|error| Status::invalid_argument(format!("the message cannot be unpacked: {error}")))?;
-        if unpacked.len() > self.most {
-            return Err(self.too_large());
+        let start = seen.len();
+        seen.put_bytes(0, HEAD);
+        let mut decoder = flate2::bufread::MultiGzDecoder::new(packed);
+        let mut piece = [0; PIECE];
+        loop {
+            let read = decoder
+                .read(&mut piece)
+                .map_err(|error| Status::invalid_argument(format!("the message cannot be unpacked: {error}")))?;
+            if read == 0 {
+                break;
+            }
+            let length = seen.len() - start - HEAD + read;
+            if length > self.most {
+                return Err(self.too_large());
+            }
+            // As it is unpacked, and once more where the decoder of messages gathers it.
+            if length > SMALL && !self.share.try_grow(packed.len() + 2 * length) {
+                return Err(no_room());
+            }
+            seen.put_slice(&piece[..read]);
         }
-        if unpacked.len() > SMALL && !self.share.try_grow(packed.len() + unpacked.len()) {
-            return Err(no_room());
-        }
-        self.pause = unpacked.len() > SMALL;
-        seen.put_u8(0);
-        seen.put_u32(u32::try_from(unpacked.len()).unwrap_or(u32::MAX));
-        seen.put_slice(&unpacked);
+        let length = seen.len() - start - HEAD;
+        self.pause = length > SMALL;
+        seen[start + 1..start + HEAD].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
         Ok(())
     }
 
