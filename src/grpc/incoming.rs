@@ -1,5 +1,6 @@
 //! Connections: how many there may be, and how long one may be silent.
 
+use super::server::CONNECTION_WINDOW;
 use futures_util::Stream;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -18,8 +19,9 @@ use tonic::transport::server::Connected;
 const SHORT: Duration = Duration::from_secs(10);
 /// How often a connection is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// How much a connection may send before its first call has begun, bytes.
-const GREETING: usize = 64 << 10;
+/// How much a connection may send before its first call has begun, bytes: headers, and all that flow control lets a client send of
+/// its first messages, which may arrive before anybody has had the time to begin the call.
+const GREETING: usize = CONNECTION_WINDOW as usize + (64 << 10);
 /// How long a client may take nothing of what is sent to it.
 const DEAF: Duration = Duration::from_secs(60);
 

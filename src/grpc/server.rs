@@ -54,7 +54,7 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 /// What a phone may have under way before it must wait for the server to read, bytes. This and the limit of messages bound
 /// what a connection can make the server hold.
 const STREAM_WINDOW: u32 = 128 << 10;
-const CONNECTION_WINDOW: u32 = 128 << 10;
+pub(super) const CONNECTION_WINDOW: u32 = 128 << 10;
 /// The largest question about the server itself, bytes.
 const SMALL_MESSAGE: usize = 16 << 10;
 /// The largest headers of a call, bytes.

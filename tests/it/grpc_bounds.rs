@@ -136,6 +136,27 @@ async fn a_packed_stream_is_read_message_by_message() {
     assert_eq!(database.number("SELECT count(*) FROM location").await, 2_000);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn first_messages_may_all_come_before_a_call_has_begun() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    let person = server.person().await;
+    let mut calls = Vec::new();
+    for i in 0..64 {
+        let client = connect(&server).await;
+        for j in 0..4 {
+            let locations = (0..1_000).map(|k| location(person, (i * 4 + j) * 1_000 + k)).collect();
+            let message = udaconnect::codec::proto::StreamLocationsRequest { locations }.encode_to_vec();
+            let client = client.clone();
+            calls.push(tokio::spawn(async move { call(&client, STREAM, None, &framed(0, &message)).await }));
+        }
+    }
+    for answer in futures_util::future::join_all(calls).await {
+        let (code, message) = answer.expect("a connection that is not cut");
+        assert!(matches!(code, Code::Ok | Code::ResourceExhausted), "{code:?}: {message}");
+    }
+}
+
 #[tokio::test]
 async fn many_bombs_in_one_piece_are_unpacked_one_after_the_other() {
     let database = Database::new().await;

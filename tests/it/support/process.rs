@@ -153,7 +153,12 @@ impl Server {
         let program = Program::start(&["standalone"], &all);
         let api = format!("http://{}", program.logged("serving the API", "address").await);
         let grpc = format!("http://{}", program.logged("serving gRPC", "address").await);
-        Self { program, api, grpc, http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap() }
+        Self {
+            program,
+            api,
+            grpc,
+            http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
