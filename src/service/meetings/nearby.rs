@@ -13,8 +13,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const MOST_OWN: usize = 50_000;
 /// Most occupied cells and times that are looked into at a time, 24 bytes each.
 const MOST_CELLS: usize = 100_000;
-/// Rows of one part of the answer, at most.
-const PART: usize = 5_000;
+/// Rows of one part of the answer, at most, where the window is kept. Every cell is looked into once for each part, so that larger
+/// parts are faster.
+const PART: usize = 10_000;
+/// The same of an answer whose window is made anew for each part: there may be many.
+const SMALL_PART: usize = 5_000;
 /// How long a stretch of time the first part is looked for in; later ones fit the rows found.
 const FIRST_STRETCH: i64 = 600_000_000;
 /// How many persons are remembered from part to part.
@@ -217,21 +220,22 @@ impl Nearby {
         ))
     }
 
-    /// Looks through the next stretch of time, or its first [`PART`] rows.
+    /// Looks through the next stretch of time, or the first rows of it.
     async fn advance(&mut self, snapshot: &mut Snapshot) -> Result<Vec<Location>> {
-        let Some((window, _)) = &self.window else { return Ok(Vec::new()) };
+        let Some((window, kept)) = &self.window else { return Ok(Vec::new()) };
+        let most = if kept.is_some() { PART } else { SMALL_PART };
         let (from, after) = self.position;
         let to = from.saturating_add(self.stretch).min(window.last);
-        let mut rows = snapshot.locations_in(&window.cells, (from, to), after, PART).await?;
+        let mut rows = snapshot.locations_in(&window.cells, (from, to), after, most).await?;
         match rows.last() {
             // The database sorted all of the stretch for these rows; the next should be about as long as they are.
-            Some(row) if rows.len() == PART => {
+            Some(row) if rows.len() == most => {
                 self.position = (row.creation_time.timestamp_micros(), row.id);
                 self.stretch = (self.position.0 - from).max(1_000);
             }
             _ => {
                 self.position = (to + 1, 0);
-                let growth = if rows.len() < PART / 4 { 4 } else { 1 };
+                let growth = if rows.len() < most / 4 { 4 } else { 1 };
                 self.stretch = self.stretch.saturating_mul(growth);
             }
         }
