@@ -34,8 +34,8 @@ pub(super) struct Worker {
     pub(super) letters: Letters,
 }
 
-/// How many dead letters of a transaction are told one by one.
-const TOLD: usize = 10;
+/// How many dead letters of a transaction are logged one by one.
+const LOGGED: usize = 10;
 /// How many records a worker holds at the most, about: with all that belongs to them some 300 bytes each.
 const RECORDS: usize = 160_000;
 
@@ -277,7 +277,7 @@ impl Pump {
 
     /// Says what was set aside, and which request had brought it. Not all of a flood: each is in the database, with its reason.
     fn tell(&self, dead: &[SetAside], read: &[Read]) {
-        for dead in dead.iter().take(TOLD) {
+        for dead in dead.iter().take(LOGGED) {
             let read = &read[dead.position];
             let request_id = read.request_id.as_deref();
             tracing::warn!(
@@ -288,7 +288,7 @@ impl Pump {
                 "a record is set aside"
             );
         }
-        if let more @ 1.. = dead.len().saturating_sub(TOLD) {
+        if let more @ 1.. = dead.len().saturating_sub(LOGGED) {
             tracing::warn!(partition = self.partition, more, "more records are set aside");
         }
     }

@@ -10,7 +10,7 @@ impl AtEvent {
         self.store().create_person(new).await
     }
 
-    /// The person, or [`Error::NotFound`](crate::domain::Error::NotFound).
+    /// The person, or [`Error::NotFound`].
     pub async fn person(&self, id: PersonId) -> Result<Person> {
         self.store().person(id).await
     }
@@ -25,7 +25,7 @@ impl AtEvent {
         self.store().persons(search, after, limit).await
     }
 
-    /// Erases the person and every location of theirs, or [`Error::NotFound`](crate::domain::Error::NotFound).
+    /// Erases the person and every location of theirs, or [`Error::NotFound`].
     pub async fn delete_person(&self, id: PersonId) -> Result<()> {
         self.store().delete_person(id).await
     }

@@ -6,7 +6,7 @@ use crate::domain::{EventId, Result};
 use crate::store::{DatabaseArgs, Store};
 use std::sync::Arc;
 
-/// What a role that offers the use cases is told.
+/// The settings of a role that offers the use cases.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServiceArgs {
     #[command(flatten)]

@@ -39,8 +39,8 @@ impl AtEvent {
         Intake { at: self.clone(), origin }
     }
 
-    /// Stores locations that a load brings, or queues them where there is Kafka (then all count as stored). Told in sum only, and
-    /// when they are safe; waits while there is no room.
+    /// Stores locations that a load brings, or queues them where there is Kafka (then all count as stored). Returns when they
+    /// are safe, with their number and not their ids; waits while there is no room.
     pub async fn load(&self, batch: Vec<NewLocation>) -> Result<Stored> {
         if !self.sink().is_queue() {
             return self.store().record_bulk(&batch).await;
