@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod dead_letters;
 mod error;
+mod events;
 mod loader;
 mod locations;
 mod migrations;
@@ -24,6 +25,7 @@ mod watch;
 
 pub use connect::DatabaseArgs;
 pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
+pub use events::{Events, Held};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Migrator};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
@@ -54,6 +56,7 @@ pub struct Store {
     exhausted: Arc<AtomicBool>,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,
+    event_cache: Arc<events::EventCache>,
     probe: Arc<Mutex<Probe>>,
     _watch: Arc<connect::AbortOnDrop>,
 }
@@ -89,6 +92,7 @@ impl Store {
             exhausted: Arc::default(),
             person_loader,
             location_loader,
+            event_cache: Arc::default(),
             probe: Arc::default(),
         })
     }

@@ -340,6 +340,9 @@ impl Snapshot {
             Err(
                 Error::Invalid(_)
                 | Error::NotFound { .. }
+                | Error::UnknownEvent(_)
+                | Error::Exists(_)
+                | Error::Conflict(_)
                 | Error::TooBroad(_)
                 | Error::TimedOut(_)
                 | Error::Internal(_)

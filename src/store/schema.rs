@@ -62,3 +62,20 @@ diesel::table! {
         size -> BigInt,
     }
 }
+
+diesel::table! {
+    event (id) {
+        id -> Integer,
+        slug -> Text,
+        name -> Text,
+        time_zone -> Text,
+        begins -> Nullable<Timestamptz>,
+        ends -> Nullable<Timestamptz>,
+        access -> Text,
+        distance_m -> Double,
+        within_us -> BigInt,
+        gap_us -> BigInt,
+        retention_days -> Nullable<Integer>,
+        k -> Integer,
+    }
+}

@@ -206,7 +206,12 @@ fn received(count: usize) {
 /// Locations that were not taken, by what kept them out.
 fn refused(count: usize, error: &Error) {
     let reason = match error {
-        Error::Invalid(_) | Error::NotFound { .. } | Error::TooBroad(_) => "invalid",
+        Error::Invalid(_)
+        | Error::NotFound { .. }
+        | Error::UnknownEvent(_)
+        | Error::Exists(_)
+        | Error::Conflict(_)
+        | Error::TooBroad(_) => "invalid",
         Error::Overloaded => "overloaded",
         Error::TimedOut(_) => "timed out",
         Error::Unavailable { .. } => "unavailable",

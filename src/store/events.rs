@@ -1,0 +1,329 @@
+//! The events themselves. This stands above events; what belongs to one has its own door ([`Store::event`]).
+
+use super::Store;
+use super::error::from_diesel;
+use super::schema::event;
+use crate::domain::{
+    Access, Error, Event, EventChange, EventId, EventSettings, FieldError, MeetingRule, NewEvent, Page, Result, Slug,
+    TimeRange, quoted, zone,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use diesel_async::{AsyncConnection, RunQueryDsl};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// An event as a row.
+#[derive(Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = event, treat_none_as_null = true)]
+struct EventRow {
+    #[diesel(skip_insertion, skip_update)]
+    id: i32,
+    slug: String,
+    name: String,
+    time_zone: String,
+    begins: Option<DateTime<Utc>>,
+    ends: Option<DateTime<Utc>>,
+    access: String,
+    distance_m: f64,
+    within_us: i64,
+    gap_us: i64,
+    retention_days: Option<i32>,
+    k: i32,
+}
+
+impl EventRow {
+    fn of(slug: &Slug, settings: &EventSettings) -> Self {
+        let micros = |time: TimeDelta| time.num_microseconds().unwrap_or(i64::MAX);
+        let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        Self {
+            id: 0,
+            slug: slug.as_str().to_owned(),
+            name: settings.name.clone(),
+            time_zone: settings.time_zone.name().to_owned(),
+            begins: settings.dates.map(TimeRange::from),
+            ends: settings.dates.map(TimeRange::to),
+            access: settings.access.as_str().to_owned(),
+            distance_m: settings.rule.distance_m(),
+            within_us: micros(settings.rule.within()),
+            gap_us: micros(settings.rule.gap()),
+            retention_days: settings.retention_days.map(whole),
+            k: whole(settings.k),
+        }
+    }
+
+    /// What only somebody else can have stored is a defect, and told as one.
+    fn into_domain(self) -> Result<Event> {
+        let id = self.id;
+        self.checked().map_err(|error| Error::Internal(format!("event {id} in the database: {error}")))
+    }
+
+    fn checked(self) -> Result<Event> {
+        let dates = self.begins.zip(self.ends).map(|(begins, ends)| TimeRange::new(begins, ends)).transpose()?;
+        let [within, gap] = [self.within_us, self.gap_us].map(TimeDelta::microseconds);
+        let settings = EventSettings {
+            name: self.name,
+            time_zone: zone("time_zone", &self.time_zone)?,
+            dates,
+            access: Access::parse("access", &self.access)?,
+            rule: MeetingRule::new(self.distance_m, within, gap)?,
+            retention_days: self.retention_days.and_then(|days| u32::try_from(days).ok()),
+            k: self.k.unsigned_abs(),
+        };
+        Ok(Event { id: EventId::new(self.id), slug: Slug::new("slug", &self.slug)?, settings })
+    }
+}
+
+/// What there is of an event, counted up to [`Held::MOST`] of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub persons: u64,
+    pub locations: u64,
+    pub dead_letters: u64,
+}
+
+impl Held {
+    /// More are not counted: that would take longer than an answer should.
+    pub const MOST: u64 = 1_000_000;
+
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl std::fmt::Display for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |count: u64| match count {
+            count if count > Self::MOST => format!("more than {}", Self::MOST),
+            count => count.to_string(),
+        };
+        let [persons, locations, letters] = [self.persons, self.locations, self.dead_letters].map(text);
+        write!(f, "{persons} persons, {locations} locations and {letters} dead letters")
+    }
+}
+
+/// The events, as a list.
+pub struct Events<'a> {
+    store: &'a Store,
+}
+
+impl Store {
+    /// What stands above events: the events themselves.
+    pub fn events(&self) -> Events<'_> {
+        Events { store: self }
+    }
+}
+
+impl Events<'_> {
+    /// Stores an event under a new id; [`Error::Exists`] when another one has its slug.
+    pub async fn create(&self, new: &NewEvent) -> Result<Event> {
+        let stored: QueryResult<EventRow> = diesel::insert_into(event::table)
+            .values(EventRow::of(&new.slug, &new.settings))
+            .returning(EventRow::as_returning())
+            .get_result(&mut self.store.connection().await?)
+            .await;
+        match stored {
+            Err(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+                Err(Error::Exists(FieldError::new("slug", format!("there is an event {} already", new.slug))))
+            }
+            row => row.map_err(from_diesel)?.into_domain(),
+        }
+    }
+
+    /// Events by id, after `after`, at most `limit`.
+    pub async fn list(&self, after: Option<EventId>, limit: usize) -> Result<Page<Event, EventId>> {
+        let rows: Vec<EventRow> = event::table
+            .select(EventRow::as_select())
+            .filter(event::id.gt(after.map_or(i32::MIN, EventId::get)))
+            .order(event::id)
+            .limit(limit as i64 + 1)
+            .load(&mut self.store.connection().await?)
+            .await
+            .map_err(from_diesel)?;
+        let events = rows.into_iter().map(EventRow::into_domain).collect::<Result<_>>()?;
+        Ok(Page::cut(events, limit, |event: &Event| event.id))
+    }
+
+    /// The event of this slug, at most [`OLDEST`] old; [`Error::UnknownEvent`] when there is none. Without the database, as it was
+    /// known last.
+    pub async fn by_slug(&self, slug: &Slug) -> Result<Arc<Event>> {
+        self.cached(Key::Slug(slug.clone())).await
+    }
+
+    /// The same by its id.
+    pub async fn by_id(&self, id: EventId) -> Result<Arc<Event>> {
+        self.cached(Key::Id(id)).await
+    }
+
+    /// The event of this slug as it is stored now.
+    pub async fn read(&self, slug: &Slug) -> Result<Event> {
+        Ok(Event::clone(&*self.fetch(&Key::Slug(slug.clone())).await?))
+    }
+
+    async fn cached(&self, key: Key) -> Result<Arc<Event>> {
+        match self.store.event_cache.get(&key) {
+            Some((event, age)) if age <= FRESH => Ok(event),
+            Some((event, age)) if age <= OLDEST => {
+                // Whoever asks next has it anew; nobody waits for it.
+                if self.store.event_cache.renew(&key) {
+                    let store = self.store.clone();
+                    tokio::spawn(async move {
+                        let _ = store.events().fetch(&key).await;
+                    });
+                }
+                Ok(event)
+            }
+            Some((event, _)) => match self.fetch(&key).await {
+                Err(Error::Unavailable { .. } | Error::TimedOut(_)) => Ok(event),
+                fetched => fetched,
+            },
+            None => self.fetch(&key).await,
+        }
+    }
+
+    async fn fetch(&self, key: &Key) -> Result<Arc<Event>> {
+        let connection = &mut self.store.connection().await?;
+        let all = event::table.select(EventRow::as_select());
+        let row: Option<EventRow> = match key {
+            Key::Slug(slug) => all.filter(event::slug.eq(slug.as_str())).first(connection).await,
+            Key::Id(id) => all.filter(event::id.eq(id.get())).first(connection).await,
+        }
+        .optional()
+        .map_err(from_diesel)?;
+        let Some(row) = row else {
+            self.store.event_cache.forget(key);
+            return Err(unknown(key));
+        };
+        let event = Arc::new(row.into_domain()?);
+        self.store.event_cache.put(&event);
+        Ok(event)
+    }
+
+    /// Changes the event of this slug; [`Error::UnknownEvent`] when there is none. What is stored stays, whatever the new dates.
+    pub async fn change(&self, slug: &Slug, change: EventChange) -> Result<Event> {
+        let connection = &mut self.store.connection().await?;
+        let changed = connection
+            .transaction(async |connection| {
+                let row: EventRow = event::table
+                    .select(EventRow::as_select())
+                    .filter(event::slug.eq(slug.as_str()))
+                    .for_update()
+                    .first(connection)
+                    .await
+                    .optional()?
+                    .ok_or_else(|| unknown(&Key::Slug(slug.clone())))?;
+                let event = row.into_domain()?;
+                let settings = event.settings.changed(change)?;
+                diesel::update(event::table.find(event.id.get()))
+                    .set(EventRow::of(&event.slug, &settings))
+                    .execute(connection)
+                    .await?;
+                Ok::<_, Failed>(Event { settings, ..event })
+            })
+            .await?;
+        self.store.event_cache.put(&Arc::new(changed.clone()));
+        Ok(changed)
+    }
+}
+
+fn unknown(key: &Key) -> Error {
+    match key {
+        Key::Slug(slug) => Error::UnknownEvent(slug.to_string()),
+        Key::Id(id) => Error::UnknownEvent(quoted(&id.to_string())),
+    }
+}
+
+/// Why a transaction was rolled back: the database's reason, or ours.
+enum Failed {
+    Database(Diesel),
+    Ours(Error),
+}
+
+impl From<Diesel> for Failed {
+    fn from(error: Diesel) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Database(error) => from_diesel(error),
+            Failed::Ours(error) => error,
+        }
+    }
+}
+
+/// How old what is known of an event may be before it is asked for again.
+const FRESH: Duration = Duration::from_secs(1);
+/// How old it may be before whoever wants it waits.
+pub const OLDEST: Duration = Duration::from_secs(4);
+
+/// How an event is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Slug(Slug),
+    Id(EventId),
+}
+
+/// Events that were asked for lately, so that no request costs another round trip.
+#[derive(Default)]
+pub(super) struct EventCache(Mutex<HashMap<Key, Known>>);
+
+struct Known {
+    event: Arc<Event>,
+    since: Instant,
+    /// When somebody last went to ask for it again.
+    asked: Instant,
+}
+
+impl EventCache {
+    /// More are not kept; they are a few hundred bytes each.
+    const MOST: usize = 2_000;
+
+    fn get(&self, key: &Key) -> Option<(Arc<Event>, Duration)> {
+        self.lock().get(key).map(|known| (known.event.clone(), known.since.elapsed()))
+    }
+
+    /// Whether it is for the caller to ask for it again: nobody else is about to.
+    fn renew(&self, key: &Key) -> bool {
+        let mut events = self.lock();
+        let Some(known) = events.get_mut(key) else { return false };
+        let mine = known.asked.elapsed() > FRESH;
+        if mine {
+            known.asked = Instant::now();
+        }
+        mine
+    }
+
+    fn put(&self, event: &Arc<Event>) {
+        let mut events = self.lock();
+        if events.len() >= Self::MOST {
+            events.clear();
+        }
+        let now = Instant::now();
+        for key in [Key::Slug(event.slug.clone()), Key::Id(event.id)] {
+            events.insert(key, Known { event: event.clone(), since: now, asked: now });
+        }
+    }
+
+    fn forget(&self, key: &Key) {
+        let mut events = self.lock();
+        if let Some(known) = events.remove(key) {
+            events.remove(&Key::Slug(known.event.slug.clone()));
+            events.remove(&Key::Id(known.event.id));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
