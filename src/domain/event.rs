@@ -244,6 +244,7 @@ impl EventSettings {
     pub const MAX_CHARS: usize = 200;
     pub const MAX_RETENTION_DAYS: u32 = 36_500;
     pub const MAX_K: u32 = 1_000;
+    pub const DEFAULT_K: u32 = 5;
 
     /// The settings with the changes. A day that the event begins or ends with is one of its zone, as it is after the change. The
     /// error names every wrong field: `name`, `time_zone`, `begins`, `ends`, `distance_m`, `within`, `gap`, `retention_days`, `k`.
@@ -322,7 +323,7 @@ impl NewEvent {
             access: Access::default(),
             rule: MeetingRule::default(),
             retention_days: None,
-            k: 5,
+            k: EventSettings::DEFAULT_K,
         };
         let settings = plain.changed(about).map_err(|error| errors.extend(error.into_fields("event"))).ok();
         match (slug, settings) {
