@@ -2,7 +2,9 @@
 
 use super::Store;
 use super::error::from_diesel;
-use super::schema::event;
+use super::schema::{dead_letter, event, location};
+use super::sqlstate::code_of;
+use super::statement::{Bind, Statement};
 use crate::domain::{
     Access, Error, Event, EventChange, EventId, EventSettings, FieldError, MeetingRule, NewEvent, Page, Result, Slug,
     TimeRange, quoted, zone,
@@ -10,6 +12,7 @@ use crate::domain::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
+use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -128,6 +131,10 @@ impl Events<'_> {
             Err(Diesel::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
                 Err(Error::Exists(FieldError::new("slug", format!("there is an event {} already", new.slug))))
             }
+            Err(error) if is_too_early(&error) => Err(Error::Conflict(
+                "there can be no second event while an older version of the program may run; run `udaconnect migrate --contract` when none does"
+                    .to_owned(),
+            )),
             row => row.map_err(from_diesel)?.into_domain(),
         }
     }
@@ -226,6 +233,112 @@ impl Events<'_> {
         self.store.event_cache.put(&Arc::new(changed.clone()));
         Ok(changed)
     }
+
+    /// What there is of an event.
+    pub async fn held(&self, id: EventId) -> Result<Held> {
+        let connection = &mut self.store.connection().await?;
+        let mut count = async |table: &str| {
+            // Of tables' names there are three.
+            let sql = format!(
+                "SELECT count(*) FROM (SELECT FROM {table} WHERE event_id = $1 LIMIT {}) AS counted",
+                Held::MOST + 1
+            );
+            let (count,): (i64,) = Statement::<(BigInt,)>::new(sql, vec![Bind::event(id)])
+                .get_result(connection)
+                .await
+                .map_err(from_diesel)?;
+            Ok::<_, Error>(count.unsigned_abs())
+        };
+        Ok(Held {
+            persons: count("person").await?,
+            locations: count("location").await?,
+            dead_letters: count("dead_letter").await?,
+        })
+    }
+
+    /// Deletes the event of this slug, and tells what there was of it. [`Error::UnknownEvent`] when there is none;
+    /// [`Error::Conflict`] for the first event and for `default`, and, unless `force` is given, while there is anything of it.
+    ///
+    /// Everything of it goes in transactions of some thousand rows each, the event itself in the last one: what was interrupted goes
+    /// on when it is asked for again.
+    pub async fn delete(&self, slug: &Slug, force: bool, default: &Slug) -> Result<Held> {
+        let event = self.read(slug).await?;
+        if event.id == EventId::FIRST || slug == default {
+            let message = format!(
+                "the event {slug} is where addresses and records that name no event belong, so it cannot be deleted; delete what it holds"
+            );
+            return Err(Error::Conflict(message));
+        }
+        let held = self.held(event.id).await?;
+        if !held.is_nothing() && !force {
+            return Err(Error::Conflict(format!("the event {slug} holds {held}; force deletes it with all of them")));
+        }
+        let mut persons = PERSONS;
+        loop {
+            let erased = self.erase(event.id, persons).await?;
+            if erased.persons == 0 && self.remove(event.id).await? {
+                break;
+            }
+            // As many persons at a time as have about so many locations.
+            persons = match erased.locations {
+                0..ROWS => (persons * 2).min(PERSONS * 10),
+                _ => (persons / 2).max(1),
+            };
+        }
+        self.store.event_cache.forget(&Key::Id(event.id));
+        Ok(held)
+    }
+
+    /// Erases some persons of the event with their locations and dead letters.
+    async fn erase(&self, id: EventId, most: i64) -> Result<Held> {
+        let connection = &mut self.store.connection().await?;
+        let event = id.get();
+        connection
+            .transaction(async |connection| {
+                // The persons first, as whoever erases one does: this waits for writers that hold them.
+                let ids: Vec<(i64,)> = Statement::<(BigInt,)>::new(
+                    "DELETE FROM person WHERE event_id = $1 AND id IN (
+                         SELECT id FROM person WHERE event_id = $2 ORDER BY id LIMIT $3) RETURNING id",
+                    vec![Bind::event(id), Bind::event(id), Bind::Id(most)],
+                )
+                .load(connection)
+                .await?;
+                let ids: Vec<i64> = ids.into_iter().map(|(id,)| id).collect();
+                let theirs = location::event_id.eq(event).and(location::person_id.eq_any(&ids));
+                let locations = diesel::delete(location::table.filter(theirs)).execute(connection).await?;
+                let named = dead_letter::person_id.eq_any(&ids).or(dead_letter::key_person_id.eq_any(&ids));
+                let letters = diesel::delete(dead_letter::table.filter(named)).execute(connection).await?;
+                Ok(Held { persons: ids.len() as u64, locations: locations as u64, dead_letters: letters as u64 })
+            })
+            .await
+            .map_err(from_diesel)
+    }
+
+    /// Deletes an event without persons; false when it has some again.
+    async fn remove(&self, id: EventId) -> Result<bool> {
+        let connection = &mut self.store.connection().await?;
+        let removed = connection
+            .transaction(async |connection| {
+                diesel::delete(dead_letter::table.filter(dead_letter::event_id.eq(id.get()))).execute(connection).await?;
+                diesel::delete(event::table.find(id.get())).execute(connection).await
+            })
+            .await;
+        match removed {
+            Ok(_) => Ok(true),
+            Err(Diesel::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)) => Ok(false),
+            Err(error) => Err(from_diesel(error)),
+        }
+    }
+}
+
+/// Persons that are erased at a time, to begin with.
+const PERSONS: i64 = 100;
+/// Locations that are deleted at a time, about.
+const ROWS: u64 = 10_000;
+
+/// Whether the schema says that older versions, which know one event only, may still run (object_not_in_prerequisite_state).
+fn is_too_early(error: &Diesel) -> bool {
+    matches!(error, Diesel::DatabaseError(_, info) if code_of(info.message()) == Some("55000"))
 }
 
 fn unknown(key: &Key) -> Error {

@@ -12,6 +12,7 @@ mod bounds;
 mod cli;
 mod docs;
 mod encrypted;
+mod events;
 mod faults;
 mod grpc;
 mod grpc_bounds;
