@@ -380,6 +380,7 @@ pub struct NewEvent {
 
 /// What is to be changed of an event; what is absent stays.
 #[derive(ToSchema)]
+#[schema(example = json!({"name": "Sandia Days 2026"}))]
 #[allow(dead_code)] // read field by field, so that every error is named
 pub struct EventChange {
     #[schema(example = "Sandia Days 2026", nullable = false, min_length = 1, max_length = 200)]
