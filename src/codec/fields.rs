@@ -33,6 +33,11 @@ impl Fields {
         }
     }
 
+    /// Everything that was wrong with them so far.
+    pub fn errors(self) -> Vec<FieldError> {
+        self.errors
+    }
+
     pub fn push(&mut self, error: FieldError) {
         self.errors.push(error);
     }
