@@ -5,8 +5,8 @@ use crate::app::{self, AppArgs};
 use crate::consumer::{ConsumeArgs, Status, consume};
 use crate::grpc::{self, GrpcArgs};
 use crate::runtime::{ListenAddr, bind, ports};
-use crate::service::record::{IngestArgs, LocationSink};
-use crate::store::{DatabaseArgs, Store};
+use crate::service::{Service, ServiceArgs};
+use crate::store::Store;
 use tokio_util::sync::CancellationToken;
 
 /// Serve everything in one process
@@ -31,11 +31,9 @@ pub struct Args {
     #[command(flatten)]
     app: AppArgs,
     #[command(flatten)]
-    ingest: IngestArgs,
+    service: ServiceArgs,
     #[command(flatten)]
     consume: ConsumeArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
 }
 
 /// Runs until the token is cancelled and what is in flight is done.
@@ -44,21 +42,19 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let grpc_listener = bind(&args.grpc_listen_addr, "GRPC_LISTEN_ADDR", ports::GRPC).map_err(anyhow::Error::msg)?;
     let app_listener = bind(&args.app_listen_addr, "APP_LISTEN_ADDR", ports::APP).map_err(anyhow::Error::msg)?;
     let api_port = api_listener.local_addr()?.port();
-    let store = Store::new(&args.database, "standalone")?;
+    let store = Store::new(&args.service.database, "standalone")?;
     store.check_at_start().await?;
-    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
-    let IngestArgs { clock, kafka, .. } = &args.ingest;
+    let (service, drain) = Service::new(store.clone(), &args.service.ingest)?;
+    let (clock, kafka) = (args.service.ingest.clock.clock(), &args.service.ingest.kafka);
     // A role that fails takes the others with it: a part of a service would look like the whole.
     let stop = shutdown.child_token();
     let (api, grpc, app, consumer) = tokio::join!(
-        then_stop(&stop, api::serve(api_listener, args.api, store.clone(), sink.clone(), stop.clone())),
-        then_stop(&stop, grpc::serve(grpc_listener, args.grpc, store.clone(), sink, stop.clone())),
+        then_stop(&stop, api::serve(api_listener, args.api, service.clone(), stop.clone())),
+        then_stop(&stop, grpc::serve(grpc_listener, args.grpc, service, stop.clone())),
         then_stop(&stop, app::serve(app_listener, args.app, api_port, stop.clone())),
         then_stop(&stop, async {
             match kafka.kafka_bootstrap {
-                Some(_) => {
-                    consume(store, kafka, &args.consume, clock.max_ahead(), Status::default(), stop.clone()).await
-                }
+                Some(_) => consume(store, kafka, &args.consume, clock, Status::default(), stop.clone()).await,
                 None => {
                     stop.cancelled().await;
                     Ok(())

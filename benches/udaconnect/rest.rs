@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use udaconnect::domain::{LocationInput, NewLocation};
+use udaconnect::domain::{EventId, LocationInput, NewLocation};
 use udaconnect::service::record::{BatchWriter, WriterArgs};
 use udaconnect::store::{DatabaseArgs, Store};
 
@@ -209,7 +209,7 @@ async fn fed_directly(at_once: u64) -> anyhow::Result<f64> {
         tasks.spawn(async move {
             while begin.elapsed() < TIME {
                 let first = number.fetch_add(at_once, Ordering::Relaxed);
-                writer.record((first..first + at_once).map(location).collect()).await?;
+                writer.record(EventId::FIRST, (first..first + at_once).map(location).collect()).await?;
             }
             anyhow::Ok(())
         });

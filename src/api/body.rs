@@ -1,7 +1,7 @@
 //! The one reader of bodies: bounded while it receives, while it unpacks, and over all requests together.
 
 use super::problem::Problem;
-use super::server::Service;
+use super::server::Settings;
 use crate::domain::Error;
 use crate::runtime::budget::{BODIES, Share};
 use actix_web::http::StatusCode;
@@ -49,7 +49,8 @@ pub async fn read(request: &HttpRequest, mut payload: web::Payload, most: usize)
     /// answer and not a broken connection.
     const PATIENCE: usize = 256 << 20;
     let codings = codings(request)?;
-    let allowed = request.app_data::<web::Data<Service>>().map_or(Duration::from_secs(20), |service| service.body_time);
+    let settings = request.app_data::<web::Data<Settings>>();
+    let allowed = settings.map_or(Duration::from_secs(20), |settings| settings.body_time);
     let until = Instant::now() + allowed;
     let slow = || Problem::slow_body(allowed);
     let mut share = BODIES.share();

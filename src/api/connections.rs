@@ -1,18 +1,19 @@
-use super::Answer;
+use super::Response;
 use super::extract::{Query, path_person};
 use super::files::{self, internal};
 use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
 use super::negotiate::{Form, form};
 use super::problem::ProblemJson;
-use super::server::{Service, link, tagged, tagged_body};
+use super::server::{link, tagged, tagged_body};
 use crate::codec::Listed;
 use crate::codec::files::MeetingWriter;
 use crate::domain::{Error, FieldError, Location, Person, TimeRange, parse_duration, quoted};
 use crate::meeting::{ContactRule, EncounterRule};
-use crate::service::meetings::{self, ConnectionPosition, Met, Nearby, Part, Question};
+use crate::service::AtEvent;
+use crate::service::meetings::{ConnectionPosition, MAX_LISTED_ENCOUNTERS, MeetingQuery, Met, Nearby, Part};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, VARY};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::stream;
@@ -43,10 +44,10 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
+pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
     let zone = zone(&Query::of(&request, &["tz"])?)?;
-    let days = service.store.days(person, zone.name()).await?;
+    let days = at.days(person, zone.name()).await?;
     Ok(tagged(&request, HttpResponse::Ok(), days.into_iter().map(DayJson::from)))
 }
 
@@ -86,22 +87,22 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
         (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
+pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
     let names = ["start_date", "end_date", "distance", "within", "gap", "min_duration", "limit", "cursor", "include"];
     let query = Query::of(&request, &names)?;
-    let question = question(&request, &query)?;
+    let asked = meeting_query(&request, &query)?;
     let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let form = form(&request)?;
     let with_encounters = include(&query, form)?;
-    let (contact, gap) = (question.rule.contact(), question.rule.gap());
+    let (contact, gap) = (asked.rule.contact(), asked.rule.gap());
     let times = [contact.within().unwrap_or_default(), gap, min_duration];
-    let listed = Listed::connections(question.person, question.range, contact.distance_m(), times);
+    let listed = Listed::connections(asked.person, asked.range, contact.distance_m(), times);
     let after = query.get("cursor").map(|text| listed.connection("cursor", text)).transpose().map_err(Error::from)?;
     let after = after.map(|(total_duration, person)| ConnectionPosition { total_duration, person });
-    let encounters = with_encounters.then_some(meetings::MAX_LISTED_ENCOUNTERS);
+    let encounters = with_encounters.then_some(MAX_LISTED_ENCOUNTERS);
     let part = Part { min_duration, after, limit, encounters };
-    let page = meetings::connections(&service.store, question, part).await?;
+    let page = at.connections(asked, part).await?;
     let next = page.next.map(|next| listed.after_connection(next.total_duration, next.person));
     let mut response = HttpResponse::Ok();
     link(&request, &mut response, next);
@@ -111,7 +112,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
             Ok(tagged(&request, response, page.items.into_iter().map(ConnectionJson::from)))
         }
         Form::File(media) => {
-            files::begin(&mut response, media, &format!("connections-{}", question.person));
+            files::begin(&mut response, media, &format!("connections-{}", asked.person));
             let (mut bytes, mut writer) = (Vec::new(), MeetingWriter::connections(media));
             writer.begin(&mut bytes).map_err(internal)?;
             for Met { connection, person, .. } in &page.items {
@@ -153,12 +154,12 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
         (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answer {
+pub async fn between(request: HttpRequest, at: AtEvent) -> Response {
     let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "gap"])?;
-    let question = question(&request, &query)?;
+    let asked = meeting_query(&request, &query)?;
     let other = path_person(&request, "other_id")?;
     let form = form(&request)?;
-    let encounters = meetings::encounters(&service.store, question, other).await?;
+    let encounters = at.encounters(asked, other).await?;
     let mut response = HttpResponse::Ok();
     match form {
         Form::Json => {
@@ -166,8 +167,8 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
             Ok(tagged(&request, response, encounters.into_iter().map(EncounterJson::from)))
         }
         Form::File(media) => {
-            let other = service.store.person(other).await?;
-            files::begin(&mut response, media, &format!("encounters-{}-{}", question.person, other.id));
+            let other = at.person(other).await?;
+            files::begin(&mut response, media, &format!("encounters-{}-{}", asked.person, other.id));
             let (mut bytes, mut writer) = (Vec::new(), MeetingWriter::encounters(media));
             writer.begin(&mut bytes).map_err(internal)?;
             for encounter in &encounters {
@@ -208,7 +209,7 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
         (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer {
+pub async fn nearby(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
     let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "limit"])?;
     let mut parameters = Parameters::of(&query);
@@ -220,7 +221,7 @@ pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer
     let (range, rule) = parameters.finish(range.zip(rule))?;
     let limit = query.limit(usize::MAX, u32::MAX as usize)?;
     let form = form(&request)?;
-    let mut nearby = meetings::nearby(&service.store, person, range, rule).await?;
+    let mut nearby = at.nearby(person, range, rule).await?;
     // The first part before the status: by then it shows whether the question can be answered.
     let part = nearby.next().await?;
     let mut response = HttpResponse::Ok();
@@ -310,7 +311,7 @@ impl Listing {
 }
 
 /// What whom-did-I-meet questions have in common; the errors name every wrong parameter.
-fn question(request: &HttpRequest, query: &Query) -> Result<Question, Error> {
+fn meeting_query(request: &HttpRequest, query: &Query) -> Result<MeetingQuery, Error> {
     let person = path_person(request, "id")?;
     let mut parameters = Parameters::of(query);
     let range = parameters.range();
@@ -319,7 +320,7 @@ fn question(request: &HttpRequest, query: &Query) -> Result<Question, Error> {
     let rule = parameters.check(EncounterRule::new(distance, within, gap));
     parameters.duration("min_duration");
     let (range, rule) = parameters.finish(range.zip(rule))?;
-    Ok(Question { person, range, rule })
+    Ok(MeetingQuery { person, range, rule })
 }
 
 /// Query parameters, read one by one; what is wrong with any is collected.

@@ -3,11 +3,25 @@
 use super::body;
 use super::problem::Problem;
 use crate::codec::{misspelt, object};
-use crate::domain::{Error, FieldError, PersonId, quoted};
+use crate::domain::{Error, EventId, FieldError, PersonId, quoted};
+use crate::service::{AtEvent, Service};
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest, web};
 use serde_json::Value;
+use std::future::{Ready, ready};
+
+/// What can be done at the event that a request is about: every handler gets its use cases here.
+impl FromRequest for AtEvent {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let at = request.app_data::<Service>().map(|service| service.at(EventId::FIRST));
+        ready(at.ok_or_else(|| Error::Internal("the server has no use cases".to_owned()).into()))
+    }
+}
 
 /// A number in the path. What is no number names the field, as elsewhere.
 pub fn path_id(request: &HttpRequest, name: &str) -> Result<i64, Error> {
@@ -108,7 +122,7 @@ pub fn kind(request: &HttpRequest, allowed: &[Kind]) -> Result<Kind, Problem> {
     })
 }
 
-/// Reads a JSON body, which is to be an object; of it, what [`wire::object`](crate::codec::object) keeps. The error tells line and column.
+/// Reads a JSON body, which is to be an object; of it, what [`codec::object`](crate::codec::object) keeps. The error tells line and column.
 pub async fn json(request: &HttpRequest, payload: web::Payload, most: usize, known: &[&str]) -> Result<Value, Problem> {
     kind(request, &[Kind::Json])?;
     Ok(parse(&body::read(request, payload, most).await?, known)?)

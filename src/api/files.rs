@@ -2,16 +2,13 @@
 
 use super::problem::Problem;
 use crate::codec::files::{LocationWriter, Media};
-use crate::domain::{Error, Location, Page, Person, TimeRange};
-use crate::store::{LocationPosition, Store};
+use crate::domain::{Error, Location, Page, Person};
+use crate::service::{AllLocations, LocationPosition};
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_DISPOSITION, VARY};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream;
-
-/// How many locations are asked for at a time.
-const PART: usize = 5_000;
 
 /// Begins an answer in a file's format; `name` is the file's, without its extension.
 pub fn begin(response: &mut HttpResponseBuilder, media: Media, name: &str) {
@@ -25,21 +22,20 @@ pub fn begin(response: &mut HttpResponseBuilder, media: Media, name: &str) {
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.{}\"", media.extension())));
 }
 
-/// All locations from this page on or, where `whole` is not set, those of the page.
+/// The locations of the page, and all that come after it where there is a `rest`.
 pub fn locations(
     request: &HttpRequest,
     mut response: HttpResponseBuilder,
     media: Media,
-    (store, person, range): (Store, Person, TimeRange),
+    person: Person,
     page: Page<Location, LocationPosition>,
-    whole: bool,
+    rest: Option<AllLocations>,
 ) -> Result<HttpResponse, Problem> {
     begin(&mut response, media, &format!("locations-{}", person.id));
     if request.method() == Method::HEAD {
         return Ok(response.finish());
     }
-    let listing =
-        Listing { store, person, range, whole, writer: LocationWriter::new(media), state: State::Begin(page) };
+    let listing = Listing { person, rest, writer: LocationWriter::new(media), state: State::Begin(page) };
     Ok(response.streaming(stream::try_unfold(listing, |mut listing| async move {
         match listing.next().await {
             Ok(bytes) => Ok(bytes.map(|bytes| (bytes, listing))),
@@ -53,17 +49,15 @@ pub fn locations(
 }
 
 struct Listing {
-    store: Store,
     person: Person,
-    range: TimeRange,
-    whole: bool,
+    rest: Option<AllLocations>,
     writer: LocationWriter,
     state: State,
 }
 
 enum State {
     Begin(Page<Location, LocationPosition>),
-    After(LocationPosition),
+    After(AllLocations, LocationPosition),
     Ended,
 }
 
@@ -77,20 +71,18 @@ impl Listing {
                 self.writer.person(&mut bytes, &self.person, None).map_err(internal)?;
                 page
             }
-            State::After(position) => {
-                match self.store.locations(self.person.id, self.range, Some(position), PART).await {
-                    // Deleted while it was sent: there is no more.
-                    Err(Error::NotFound { .. }) => Page { items: Vec::new(), next: None },
-                    page => page?,
-                }
+            State::After(rest, position) => {
+                let page = rest.after(position).await?;
+                self.rest = Some(rest);
+                page
             }
             State::Ended => return Ok(None),
         };
         for location in &page.items {
             self.writer.location(&mut bytes, location).map_err(internal)?;
         }
-        match page.next.filter(|_| self.whole) {
-            Some(next) => self.state = State::After(next),
+        match page.next.zip(self.rest.take()) {
+            Some((next, rest)) => self.state = State::After(rest, next),
             None => self.writer.end(&mut bytes).map_err(internal)?,
         }
         Ok(Some(bytes.into()))

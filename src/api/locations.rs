@@ -1,3 +1,4 @@
+use super::Response;
 use super::batch;
 use super::body;
 use super::extract::{self, Kind, Query, path_id, path_person};
@@ -6,16 +7,15 @@ use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocati
 use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
-use super::server::{Service, link};
-use super::{Answer, origin};
+use super::receipts::{queued, queued_batch};
+use super::server::link;
 use crate::codec::{LOCATION_FIELDS, Listed, read_location};
-use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
-use crate::service::record::Outcome;
-use crate::store::LocationPosition;
+use crate::domain::{Error, TimeRange};
+use crate::service::record::{Kept, Outcome, Outcomes, Refusal};
+use crate::service::{AllLocations, AtEvent, LocationPosition};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, VARY};
 use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::Utc;
 
 /// The largest body of a batch, bytes: 10,000 locations with room for spaces.
 const MAX_BATCH_BODY: usize = 8 << 20;
@@ -46,23 +46,15 @@ const MAX_PAGE: usize = 10_000;
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+pub async fn record(request: HttpRequest, payload: web::Payload, at: AtEvent) -> Response {
     let body = extract::json(&request, payload, MAX_BODY, LOCATION_FIELDS).await?;
-    let new = read_location(body, "body", Utc::now(), service.sink.max_ahead()).map_err(Error::Invalid)?;
-    let recorded = match service.sink.on_behalf_of(origin()).record(vec![new.clone()]).await? {
-        Outcome::Recorded(recorded) => recorded,
-        Outcome::Queued(receipts) => return Ok(super::receipts::queued(&receipts)),
-    };
-    let location = match recorded.into_iter().next() {
-        Some(Recorded::Stored { id }) => stored(id, new),
-        // As it was stored the first time, whose accuracy may have been another.
-        Some(Recorded::Duplicate { id }) => match service.store.location(id).await {
-            // Deleted just now: after this request, as it were.
-            Err(Error::NotFound { .. }) => stored(id, new),
-            found => found?,
-        },
-        Some(Recorded::UnknownPerson) => return Err(unknown_person(&new)),
-        None => return Err(Error::Internal("no outcome for a location".to_owned()).into()),
+    let location = match at.intake().record_and_show(read_location(body, "body")).await? {
+        Ok(Kept::Stored(location)) => location,
+        Ok(Kept::Queued(receipt)) => return Ok(queued(receipt)),
+        Err(Refusal::Fields(errors)) => return Err(Error::Invalid(errors).into()),
+        Err(unknown @ Refusal::UnknownPerson(_)) => {
+            return Err(Problem::fields(StatusCode::NOT_FOUND, unknown.into_fields()));
+        }
     };
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/api/locations/{}", location.id)))
@@ -99,36 +91,35 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+pub async fn record_batch(request: HttpRequest, payload: web::Payload, at: AtEvent) -> Response {
     let kind = extract::kind(&request, &[Kind::Json, Kind::JsonLines])?;
     let body = body::read(&request, payload, MAX_BATCH_BODY).await?;
-    let checked = batch::read(body, kind, service.sink.max_ahead()).await?;
-    let good: Vec<NewLocation> = checked.iter().filter_map(|item| item.as_ref().ok()).cloned().collect();
-    let recorded = match service.sink.on_behalf_of(origin()).record(good).await? {
-        Outcome::Recorded(recorded) => recorded,
-        Outcome::Queued(receipts) => return Ok(super::receipts::queued_batch(checked, receipts)),
-    };
-    let mut recorded = recorded.into_iter();
+    let intake = at.intake();
+    let batch = batch::read(body, kind, intake.batch()).await?;
+    let outcomes = intake.record(batch).await?;
+    if outcomes.are_queued() { queued_batch(outcomes) } else { stored_batch(outcomes) }
+}
 
-    let mut outcome = BatchOutcome { stored: 0, duplicates: 0, refused: 0, items: Vec::with_capacity(checked.len()) };
-    for (index, item) in checked.into_iter().enumerate() {
-        let (status, id, errors) = match item {
-            Err(errors) => (ItemStatus::Refused, None, errors),
-            Ok(location) => match recorded.next() {
-                Some(Recorded::Stored { id }) => (ItemStatus::Stored, Some(id), Vec::new()),
-                Some(Recorded::Duplicate { id }) => (ItemStatus::Duplicate, Some(id), Vec::new()),
-                Some(Recorded::UnknownPerson) => (ItemStatus::Refused, None, vec![nobody(&location)]),
-                None => return Err(Error::Internal("no outcome for a location of a batch".to_owned()).into()),
-            },
+/// The answer for a batch that is stored.
+fn stored_batch(outcomes: Outcomes) -> Response {
+    let mut batch = BatchOutcome { stored: 0, duplicates: 0, refused: 0, items: Vec::with_capacity(outcomes.len()) };
+    for (index, outcome) in outcomes.enumerate() {
+        let (status, id, errors) = match outcome {
+            Outcome::Stored { id } => (ItemStatus::Stored, Some(id), Vec::new()),
+            Outcome::Duplicate { id } => (ItemStatus::Duplicate, Some(id), Vec::new()),
+            Outcome::Refused(refusal) => (ItemStatus::Refused, None, refusal.into_fields()),
+            Outcome::Queued { .. } => {
+                return Err(Error::Internal("a location of a stored batch is queued".to_owned()).into());
+            }
         };
         match status {
-            ItemStatus::Stored => outcome.stored += 1,
-            ItemStatus::Duplicate => outcome.duplicates += 1,
-            ItemStatus::Refused => outcome.refused += 1,
+            ItemStatus::Stored => batch.stored += 1,
+            ItemStatus::Duplicate => batch.duplicates += 1,
+            ItemStatus::Refused => batch.refused += 1,
         }
-        outcome.items.push(ItemOutcome { index, status, id, errors: errors.into_iter().map(Into::into).collect() });
+        batch.items.push(ItemOutcome { index, status, id, errors: errors.into_iter().map(Into::into).collect() });
     }
-    Ok(HttpResponse::Ok().json(outcome))
+    Ok(HttpResponse::Ok().json(batch))
 }
 
 /// One location
@@ -145,8 +136,8 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    let location = service.store.location(path_id(&request, "id")?).await?;
+pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
+    let location = at.location(path_id(&request, "id")?).await?;
     Ok(HttpResponse::Ok().json(LocationJson::from(location)))
 }
 
@@ -164,8 +155,8 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    service.store.delete_location(path_id(&request, "id")?).await?;
+pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {
+    at.delete_location(path_id(&request, "id")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -197,7 +188,7 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Answer {
+pub async fn of_person(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
     let query = Query::of(&request, &["start_date", "end_date", "limit", "cursor"])?;
     let range = TimeRange::parse(query.get("start_date"), query.get("end_date"))?;
@@ -207,7 +198,7 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
         query.get("cursor").map(|text| listed.location("cursor", range, text)).transpose().map_err(Error::from)?;
     let after = after.map(|(creation_time, id)| LocationPosition { creation_time, id });
     let form = form(&request)?;
-    let locations = service.store.locations(person, range, after, limit).await?;
+    let locations = at.locations(person, range, after, limit).await?;
     let next = locations.next.map(|next| listed.after_location(next.creation_time, next.id));
     let mut response = HttpResponse::Ok();
     match form {
@@ -221,27 +212,9 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
             if !whole {
                 link(&request, &mut response, next);
             }
-            let person = service.store.person(person).await?;
-            files::locations(&request, response, media, (service.store.clone(), person, range), locations, whole)
+            let person = at.person(person).await?;
+            let rest = whole.then(|| AllLocations::new(at, person.id, range));
+            files::locations(&request, response, media, person, locations, rest)
         }
     }
-}
-
-fn stored(id: i64, new: NewLocation) -> Location {
-    Location {
-        id,
-        person_id: new.person_id(),
-        coordinate: new.coordinate(),
-        creation_time: new.creation_time(),
-        accuracy_m: new.accuracy_m(),
-    }
-}
-
-fn nobody(location: &NewLocation) -> FieldError {
-    FieldError::new("person_id", format!("nobody has the id {}; add the person first", location.person_id()))
-}
-
-fn unknown_person(location: &NewLocation) -> Problem {
-    let error = nobody(location);
-    Problem::field(StatusCode::NOT_FOUND, &error.field, error.message)
 }

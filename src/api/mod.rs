@@ -18,9 +18,8 @@ mod server;
 pub use server::{ApiArgs, serve};
 
 use crate::domain::Error;
-use crate::runtime::{ListenAddr, bind, ports, request, trace};
-use crate::service::record::{IngestArgs, LocationSink};
-use crate::store::{DatabaseArgs, Store};
+use crate::runtime::{ListenAddr, bind, ports};
+use crate::service::ServiceArgs;
 use tokio_util::sync::CancellationToken;
 
 /// Serve the REST API, its documentation and its probes
@@ -32,29 +31,20 @@ pub struct Args {
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
-    ingest: IngestArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
+    service: ServiceArgs,
 }
 
 /// Runs the role until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::API).map_err(anyhow::Error::msg)?;
-    let store = Store::new(&args.database, "serve-api")?;
-    store.check_at_start().await?;
-    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
-    serve(listener, args.api, store, sink, shutdown).await?;
+    let (service, drain) = args.service.start("serve-api").await?;
+    serve(listener, args.api, service, shutdown).await?;
     drain.drained().await;
     Ok(())
 }
 
-/// The request that this task works for.
-fn origin() -> crate::codec::Origin {
-    crate::codec::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
-}
-
 /// What a handler returns.
-type Answer = Result<actix_web::HttpResponse, problem::Problem>;
+type Response = Result<actix_web::HttpResponse, problem::Problem>;
 
 impl From<Error> for problem::Problem {
     fn from(error: Error) -> Self {

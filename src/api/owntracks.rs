@@ -1,18 +1,18 @@
 //! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
 
+use super::Response;
 use super::body;
 use super::extract::{self, Query};
 use super::persons::MAX_BODY;
 use super::problem::{Problem, ProblemJson};
-use super::server::Service;
-use super::{Answer, origin};
+use super::server::Settings;
 use crate::codec::files::owntracks::{self, Message, Report};
-use crate::domain::{Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded, quoted, text};
-use crate::service::record::Outcome;
+use crate::domain::{Error, FieldError, LocationInput, NewPerson, PersonId, quoted, text};
+use crate::service::AtEvent;
+use crate::service::record::{Outcome, Refusal};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, ensure};
-use chrono::Utc;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -112,7 +112,12 @@ impl OwnTracks {
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn record(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+pub async fn record(
+    request: HttpRequest,
+    payload: web::Payload,
+    at: AtEvent,
+    settings: web::Data<Settings>,
+) -> Response {
     let query = Query::of(&request, &["u", "d"])?;
     // Whatever the type: the app says JSON, and bridges say nothing.
     let body = body::read(&request, payload, MAX_BODY).await?;
@@ -121,32 +126,25 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
         Message::Other => return Ok(nothing_to_tell()),
     };
     let (user, device) = phone(&request, &query, &report)?;
-    let location = |person: PersonId| {
-        let input = LocationInput {
-            person_id: person.get(),
-            latitude: report.latitude,
-            longitude: report.longitude,
-            creation_time: Some(report.time),
-            accuracy_m: report.accuracy_m,
-        };
-        NewLocation::new(input, Utc::now(), service.sink.max_ahead())
-            .map_err(|error| Error::Invalid(as_the_app_names(error)))
+    let location = |person_id: i64| LocationInput {
+        person_id,
+        latitude: report.latitude,
+        longitude: report.longitude,
+        creation_time: Some(report.time),
+        accuracy_m: report.accuracy_m,
     };
     // A person is created only for a location that can be stored.
-    if let Err(error) = PersonId::new(1, "id").map_err(Error::from).and_then(location) {
-        return Err(error.into());
-    }
-    let person = person(&service, &user, &device).await?;
-    let unknown = match service.sink.on_behalf_of(origin()).record(vec![location(person)?]).await? {
-        Outcome::Recorded(recorded) => recorded.contains(&Recorded::UnknownPerson),
+    at.clock().check(location(1)).map_err(as_the_app_names)?;
+    let person = person(&at, &settings.owntracks, &user, &device).await?;
+    match at.intake().record_one(location(person.get())).await? {
         // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.
-        Outcome::Queued(_) => false,
-    };
-    if unknown {
-        let message = format!("{user}/{device} is person {person}, who does not exist; correct OWNTRACKS_USERS");
-        return Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message));
+        Outcome::Stored { .. } | Outcome::Duplicate { .. } | Outcome::Queued { .. } => Ok(nothing_to_tell()),
+        Outcome::Refused(Refusal::Fields(errors)) => Err(as_the_app_names(errors).into()),
+        Outcome::Refused(Refusal::UnknownPerson(person)) => {
+            let message = format!("{user}/{device} is person {person}, who does not exist; correct OWNTRACKS_USERS");
+            Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message))
+        }
     }
-    Ok(nothing_to_tell())
 }
 
 fn nothing_to_tell() -> HttpResponse {
@@ -184,27 +182,23 @@ fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<(Strin
     }
 }
 
-async fn person(service: &Service, user: &str, device: &str) -> Result<PersonId, Problem> {
-    if let Some(person) = service.owntracks.persons.get(&(user.to_owned(), device.to_owned())) {
+async fn person(at: &AtEvent, known: &OwnTracks, user: &str, device: &str) -> Result<PersonId, Problem> {
+    if let Some(person) = known.persons.get(&(user.to_owned(), device.to_owned())) {
         return Ok(*person);
     }
     let key = owntracks::key(user, device);
-    if let Some(person) = service.store.persons_by_key(&[&key]).await?.get(&key) {
-        return Ok(*person);
+    if let Some(person) = at.person_by_key(&key).await? {
+        return Ok(person);
     }
-    if service.owntracks.create {
-        let person = NewPerson::new(user, device, "OwnTracks")?;
-        if let Some(person) = service.store.create_persons_by_key(&[(key, person)]).await?.first() {
-            return Ok(*person);
-        }
+    if known.create {
+        return Ok(at.person_by_key_or_new(key, NewPerson::new(user, device, "OwnTracks")?).await?);
     }
     let message = format!("{user}/{device} is nobody's phone; add {user}/{device}=PERSON_ID to OWNTRACKS_USERS");
     Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message))
 }
 
 /// The domain's names of fields as the app's.
-fn as_the_app_names(error: Error) -> Vec<FieldError> {
-    let mut errors = error.into_fields("body");
+fn as_the_app_names(mut errors: Vec<FieldError>) -> Error {
     for error in &mut errors {
         let name = match error.field.as_str() {
             "latitude" => "lat",
@@ -215,7 +209,7 @@ fn as_the_app_names(error: Error) -> Vec<FieldError> {
         };
         error.field = name.to_owned();
     }
-    errors
+    Error::Invalid(errors)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
-use super::Answer;
+use super::Response;
 use super::extract::{self, Query, path_person};
 use super::json::{NewPerson as NewPersonJson, PersonJson};
 use super::problem::ProblemJson;
-use super::server::{Service, page};
+use super::server::page;
 use crate::codec::{Fields, Listed};
 use crate::domain::{Error, NewPerson, Search};
+use crate::service::AtEvent;
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -29,7 +30,7 @@ const MAX_PAGE: usize = 1_000;
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn create(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Answer {
+pub async fn create(request: HttpRequest, payload: web::Payload, at: AtEvent) -> Response {
     // `id` may be there, as in an answer that is sent back; the store gives ids.
     const KNOWN: &[&str] = &["id", "first_name", "last_name", "company_name"];
     let body = extract::json(&request, payload, MAX_BODY, KNOWN).await?;
@@ -41,7 +42,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, service: web::D
         .map_err(|error| error.into_fields("body").into_iter().for_each(|error| fields.push(error)))
         .ok();
     let person = fields.finish(person).map_err(Error::Invalid)?;
-    let person = service.store.create_person(&person).await?;
+    let person = at.create_person(&person).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/api/persons/{}", person.id)))
         .json(PersonJson::from(person)))
@@ -68,14 +69,14 @@ pub async fn create(request: HttpRequest, payload: web::Payload, service: web::D
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
+pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
     let query = Query::of(&request, &["q", "limit", "cursor"])?;
     let limit = query.limit(MAX_PAGE, MAX_PAGE)?;
     let words = query.get("q").unwrap_or_default();
     let search = Search::new("q", words).map_err(Error::from)?;
     let listed = Listed::persons(words);
     let after = query.get("cursor").map(|text| listed.person("cursor", text)).transpose().map_err(Error::from)?;
-    let persons = service.store.persons(&search, after, limit).await?;
+    let persons = at.persons(&search, after, limit).await?;
     let next = persons.next.map(|id| listed.after_person(id));
     Ok(page(&request, persons.items.into_iter().map(PersonJson::from), next))
 }
@@ -94,8 +95,8 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    let person = service.store.person(path_person(&request, "id")?).await?;
+pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
+    let person = at.person(path_person(&request, "id")?).await?;
     Ok(HttpResponse::Ok().json(PersonJson::from(person)))
 }
 
@@ -113,7 +114,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    service.store.delete_person(path_person(&request, "id")?).await?;
+pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {
+    at.delete_person(path_person(&request, "id")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

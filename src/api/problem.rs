@@ -73,6 +73,11 @@ impl Problem {
         Self { errors: vec![error.clone()], ..Self::new(status, format!("{}: {}", error.field, error.message)) }
     }
 
+    /// A problem with these fields.
+    pub fn fields(status: StatusCode, errors: Vec<FieldError>) -> Self {
+        Self { status, ..of(Error::Invalid(errors)) }
+    }
+
     /// A body that is packed in a way that is not understood; `codings` are those that are.
     pub fn wrong_coding(codings: &'static str, got: &str) -> Self {
         let message = format!("must be {codings} or identity; {got}");
@@ -162,11 +167,11 @@ const DOCUMENTATION: &str =
     "/api lists the paths, / is their documentation to try out, /openapi.json the same for programs";
 
 /// The answer for a path that is none.
-pub async fn no_such_path(request: HttpRequest) -> Answer404 {
+pub async fn no_such_path(request: HttpRequest) -> Response404 {
     Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}; {DOCUMENTATION}", shown(request.path()))))
 }
 
-type Answer404 = Result<HttpResponse, Problem>;
+type Response404 = Result<HttpResponse, Problem>;
 
 /// The answer for a method that a path does not take; `allow` are those that it does.
 pub fn wrong_method(method: &Method, allow: &'static str) -> Problem {

@@ -1,11 +1,10 @@
 //! Locations that go through Kafka: queued now, stored a moment later.
 
-use super::Answer;
+use super::Response;
 use super::problem::{FieldProblem, Problem, ProblemJson};
-use super::server::Service;
-use crate::domain::{FieldError, NewLocation};
-use crate::service::record::Receipt;
-use crate::store::Fate;
+use crate::domain::Error;
+use crate::service::record::{Outcome, Outcomes, Receipt};
+use crate::service::{AtEvent, Fate};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpResponse, web};
@@ -82,31 +81,30 @@ enum QueuedStatus {
     Refused,
 }
 
-pub(super) fn queued(receipts: &[Receipt]) -> HttpResponse {
-    let receipt = receipts.first().map(Receipt::to_string).unwrap_or_default();
+/// The answer for a location that went to Kafka.
+pub(super) fn queued(receipt: Receipt) -> HttpResponse {
+    let receipt = receipt.to_string();
     HttpResponse::Accepted().insert_header((LOCATION, format!("/api/receipts/{receipt}"))).json(ReceiptJson { receipt })
 }
 
-pub(super) fn queued_batch(checked: Vec<Result<NewLocation, Vec<FieldError>>>, receipts: Vec<Receipt>) -> HttpResponse {
-    let queued = receipts.len();
-    let refused = checked.len() - queued;
-    let mut receipts = receipts.into_iter();
-    let item = |(index, item): (usize, Result<NewLocation, Vec<FieldError>>)| match item {
-        Ok(_) => QueuedItem {
-            index,
-            status: QueuedStatus::Queued,
-            receipt: receipts.next().map(|receipt| receipt.to_string()),
-            errors: Vec::new(),
-        },
-        Err(errors) => QueuedItem {
-            index,
-            status: QueuedStatus::Refused,
-            receipt: None,
-            errors: errors.into_iter().map(Into::into).collect(),
-        },
-    };
-    let items = checked.into_iter().enumerate().map(item).collect();
-    HttpResponse::Accepted().json(QueuedBatch { queued, refused, items })
+/// The answer for a batch that went to Kafka.
+pub(super) fn queued_batch(outcomes: Outcomes) -> Response {
+    let mut batch = QueuedBatch { queued: 0, refused: 0, items: Vec::with_capacity(outcomes.len()) };
+    for (index, outcome) in outcomes.enumerate() {
+        let (status, receipt, errors) = match outcome {
+            Outcome::Queued { receipt } => (QueuedStatus::Queued, Some(receipt.to_string()), Vec::new()),
+            Outcome::Refused(refusal) => (QueuedStatus::Refused, None, refusal.into_fields()),
+            Outcome::Stored { .. } | Outcome::Duplicate { .. } => {
+                return Err(Error::Internal("a location of a queued batch is stored".to_owned()).into());
+            }
+        };
+        match status {
+            QueuedStatus::Queued => batch.queued += 1,
+            QueuedStatus::Refused => batch.refused += 1,
+        }
+        batch.items.push(QueuedItem { index, status, receipt, errors: errors.into_iter().map(Into::into).collect() });
+    }
+    Ok(HttpResponse::Accepted().json(batch))
 }
 
 /// What became of a location that was queued
@@ -125,22 +123,17 @@ pub(super) fn queued_batch(checked: Vec<Result<NewLocation, Vec<FieldError>>>, r
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(path: web::Path<String>, service: web::Data<Service>) -> Answer {
+pub async fn get(path: web::Path<String>, at: AtEvent) -> Response {
     let receipt: Receipt = path.parse()?;
-    let unknown = || Problem::field(StatusCode::NOT_FOUND, "receipt", format!("there is no receipt {receipt}"));
-    let (topic, partitions) = service.sink.queue().ok_or_else(unknown)?;
-    // Before Kafka was ever reached the number is not known; then the database alone tells.
-    if partitions > 0 && receipt.partition() >= partitions {
-        return Err(unknown());
-    }
-    let (status, reason) = match service.store.fate(topic, receipt.partition(), receipt.offset()).await? {
-        Fate::Queued => (FateJson::Queued, None),
-        Fate::Stored => (FateJson::Stored, None),
-        Fate::Rejected(reason) => (FateJson::Rejected, Some(reason)),
-        Fate::Forgotten => {
-            let message = format!("what became of {receipt} is not known any more: it is too old");
-            return Err(Problem::field(StatusCode::NOT_FOUND, "receipt", message));
+    let unknown = |message: String| Problem::field(StatusCode::NOT_FOUND, "receipt", message);
+    let (status, reason) = match at.fate(receipt).await? {
+        Some(Fate::Queued) => (FateJson::Queued, None),
+        Some(Fate::Stored) => (FateJson::Stored, None),
+        Some(Fate::Rejected(reason)) => (FateJson::Rejected, Some(reason)),
+        Some(Fate::Forgotten) => {
+            return Err(unknown(format!("what became of {receipt} is not known any more: it is too old")));
         }
+        None => return Err(unknown(format!("there is no receipt {receipt}"))),
     };
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(ReceiptStatus {
         receipt: receipt.to_string(),

@@ -9,8 +9,7 @@ use crate::runtime::{
     DRAIN_SECONDS, Held, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
     run_until,
 };
-use crate::service::record::LocationSink;
-use crate::store::Store;
+use crate::service::Service;
 use actix_cors::Cors;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
@@ -65,11 +64,9 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// What the handlers work with.
+/// What the handlers work with, besides the use cases.
 #[derive(Clone)]
-pub(super) struct Service {
-    pub store: Store,
-    pub sink: LocationSink,
+pub(super) struct Settings {
     pub owntracks: Arc<OwnTracks>,
     /// How long a body may take to come.
     pub body_time: Duration,
@@ -79,28 +76,24 @@ pub(super) struct Service {
 pub async fn serve(
     listener: TcpListener,
     args: ApiArgs,
-    store: Store,
-    sink: LocationSink,
+    service: Service,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let owntracks = Arc::new(args.owntracks.read()?);
     // Of a request whose body is late, 503 would say that it was us who took so long.
     let body_time = Duration::from_secs(args.body_timeout).min(Duration::from_secs(args.request_timeout).mul_f32(0.75));
-    let service = Service { store, sink, owntracks, body_time };
-    let (asked, measured, sink) = (service.store.clone(), service.clone(), service.sink.clone());
+    let settings = Settings { owntracks, body_time };
+    let (asked, queue, measured) = (service.clone(), service.clone(), service.clone());
     let postgres = move || {
-        let store = asked.clone();
-        async move { store.ready().await.map_err(|error| error.to_string()) }
+        let service = asked.clone();
+        async move { service.database_ready().await.map_err(|error| error.to_string()) }
     };
-    let probes = Probes::new(shutdown.clone()).gauges(move || {
-        measured.store.measure();
-        measured.sink.measure();
-    });
-    let probes = if service.sink.is_queue() {
+    let probes = Probes::new(shutdown.clone()).gauges(move || measured.measure());
+    let probes = if service.has_queue() {
         // Locations are taken in while the database is away; whoever asks for answers gets 503 by itself.
         probes
-            .dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())))
+            .dependency("kafka", move || std::future::ready(queue.queue_ready().map_err(|error| error.to_string())))
             .optional_dependency("postgres", postgres)
     } else {
         probes.dependency("postgres", postgres)
@@ -113,7 +106,8 @@ pub async fn serve(
     };
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(web::Data::new(service.clone()))
+            .app_data(service.clone())
+            .app_data(web::Data::new(settings.clone()))
             .app_data(web::Data::new(token.clone()))
             .app_data(web::Data::new(TimeLimit(timeout)))
             .wrap(from_fn(bound_answers))

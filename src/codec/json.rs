@@ -1,24 +1,20 @@
 //! A location as a JSON object: the same in a REST request and in a Kafka record.
 
 use super::Fields;
-use crate::domain::{FieldError, LocationInput, NewLocation, parse_time};
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::domain::{FieldError, LocationDraft, LocationInput, parse_time};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 /// The names in a location's object. `id` may be there, as in an answer that is sent back; the store gives ids, so it is
 /// not read.
 pub const LOCATION_FIELDS: &[&str] = &["id", "person_id", "latitude", "longitude", "creation_time", "accuracy_m"];
 
-/// Reads and checks a location; the error names every field that is wrong. `whole` names the object when it is none; `now`
-/// and `max_ahead` are as in [`NewLocation::new`].
-pub fn read_location(
-    value: Value,
-    whole: &str,
-    now: DateTime<Utc>,
-    max_ahead: TimeDelta,
-) -> Result<NewLocation, Vec<FieldError>> {
-    let mut fields = Fields::of(value, whole, LOCATION_FIELDS)?;
-    // In place of what cannot be read something valid is checked, so that errors of type and of bounds come together.
+/// Reads a location; `whole` names the object when it is none.
+pub fn read_location(value: Value, whole: &str) -> LocationDraft {
+    let mut fields = match Fields::of(value, whole, LOCATION_FIELDS) {
+        Ok(fields) => fields,
+        Err(errors) => return errors.into(),
+    };
     let input = LocationInput {
         person_id: fields.integer("person_id").unwrap_or(1),
         latitude: fields.number("latitude").unwrap_or(0.0),
@@ -26,14 +22,7 @@ pub fn read_location(
         creation_time: creation_time(&mut fields),
         accuracy_m: fields.optional_number("accuracy_m"),
     };
-    let checked = match NewLocation::new(input, now, max_ahead) {
-        Ok(location) => Some(location),
-        Err(errors) => {
-            errors.into_fields(whole).into_iter().for_each(|error| fields.push(error));
-            None
-        }
-    };
-    fields.finish(checked)
+    LocationDraft::new(input, fields.errors())
 }
 
 fn creation_time(fields: &mut Fields) -> Option<DateTime<Utc>> {
@@ -51,11 +40,12 @@ fn creation_time(fields: &mut Fields) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::TimeDelta;
     use serde_json::json;
 
     fn wrong_fields(value: Value) -> Vec<String> {
         let now = DateTime::from_timestamp(1_780_000_000, 0).unwrap();
-        let errors = read_location(value, "body", now, TimeDelta::minutes(5)).err().unwrap_or_default();
+        let errors = read_location(value, "body").check(now, TimeDelta::minutes(5)).err().unwrap_or_default();
         errors.into_iter().map(|error| error.field).collect()
     }
 

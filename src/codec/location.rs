@@ -1,10 +1,17 @@
 use super::{from_timestamp, proto, to_timestamp};
-use crate::domain::{FieldError, Location, LocationInput, Person};
+use crate::domain::{FieldError, Location, LocationDraft, LocationInput, Person};
 use prost_types::Timestamp;
 
 /// What a message says of a location, not checked yet; every field that is missing or unreadable is named.
-pub fn input(message: &proto::NewLocation) -> Result<LocationInput, Vec<FieldError>> {
-    parts(message.person_id, message.latitude, message.longitude, message.creation_time.as_ref(), message.accuracy_m)
+pub fn draft(message: &proto::NewLocation) -> LocationDraft {
+    let read = parts(
+        message.person_id,
+        message.latitude,
+        message.longitude,
+        message.creation_time.as_ref(),
+        message.accuracy_m,
+    );
+    read.map_or_else(LocationDraft::from, LocationDraft::from)
 }
 
 pub(super) fn parts(

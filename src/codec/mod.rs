@@ -18,9 +18,9 @@ pub use cursor::Listed;
 pub use event::{EVENT_FIELDS, EVENT_PATHS, event, event_change, read_event, wrong_paths};
 pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
-pub use location::{input, location, person};
+pub use location::{draft, location, person};
 pub use origin::Origin;
-pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode, person_named};
+pub use recorded::{CONTENT_TYPE, JSON, PROTOBUF, decode, encode, key, person_named};
 pub use shallow::{list, object};
 pub use time::{from_duration, from_timestamp, to_duration, to_timestamp};
 

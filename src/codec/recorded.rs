@@ -14,6 +14,11 @@ pub const PROTOBUF: &str = "application/x-protobuf";
 /// What other producers may write: an object with the REST API's field names.
 pub const JSON: &str = "application/json";
 
+/// The key of a record, by which all of a person's are in one partition.
+pub fn key(location: &NewLocation) -> String {
+    location.person_id().to_string()
+}
+
 /// The value of a record, of type [`PROTOBUF`].
 pub fn encode(location: &NewLocation) -> Vec<u8> {
     proto::LocationRecorded {
@@ -148,7 +153,7 @@ fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
     {
         object.insert("creation_time".to_owned(), clock.default()?.to_rfc3339().into());
     }
-    Ok(read_location(value, "value", clock.now(), clock.max_ahead)?)
+    Ok(read_location(value, "value").check(clock.now(), clock.max_ahead)?)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use super::pump::Worker;
 use crate::codec;
 use crate::domain::Error;
 use crate::runtime::Backoff;
+use crate::service::clock::Clock;
 use crate::store::Read;
 use crate::stream::{Entry, Fetched, Held, Memory, Reader, Record, RecordSet};
-use chrono::TimeDelta;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,7 +153,7 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
                 {
                     traces.push(trace.clone());
                 }
-                decode(&record, origin.request_id.clone(), worker.max_ahead)
+                decode(&record, origin.request_id.clone(), worker.clock)
             }
             Entry::Unreadable { first, last, timestamp, key, value, reason } => {
                 // One after the other, for the same reason, is one.
@@ -183,14 +183,14 @@ async fn fill(worker: &Worker, partition: i32, records: &mut RecordSet, origin: 
     Chunk { read, bytes, traces, next: records.position(), held }
 }
 
-fn decode(record: &Record<'_>, request_id: Option<Arc<str>>, max_ahead: TimeDelta) -> Read {
+fn decode(record: &Record<'_>, request_id: Option<Arc<str>>, clock: Clock) -> Read {
     let given = record.headers().filter(|(name, _)| *name == codec::CONTENT_TYPE.as_bytes()).last();
     // Nearly always one of two, and then not worth an allocation of its own.
     let content_type = given.and_then(|(_, given)| given).map(|given| {
         let known = [codec::PROTOBUF, codec::JSON].into_iter().find(|known| known.as_bytes() == given);
         known.map_or_else(|| Cow::Owned(given.to_vec()), |known| Cow::Borrowed(known.as_bytes()))
     });
-    let location = codec::decode(record.value, content_type.as_deref(), record.timestamp, max_ahead);
+    let location = clock.check_record(record.value, content_type.as_deref(), record.timestamp);
     Read {
         first_offset: record.offset,
         last_offset: record.offset,

@@ -11,7 +11,7 @@ pub use status::Status;
 
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{DRAIN_SECONDS, ListenAddr, bind, close_when_draining, end_unread_bodies, ports, run_until};
-use crate::service::record::ClockArgs;
+use crate::service::clock::ClockArgs;
 use crate::store::{DatabaseArgs, Store};
 use crate::stream::KafkaArgs;
 use actix_web::middleware::from_fn;
@@ -109,7 +109,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     .listen(listener)?
     .run();
     tracing::info!(%address, "consuming; probes and metrics are here");
-    let working = consume(store, &args.kafka, &args.consume, args.clock.max_ahead(), status, shutdown.clone());
+    let working = consume(store, &args.kafka, &args.consume, args.clock.clock(), status, shutdown.clone());
     let (worked, served) = tokio::join!(
         async {
             let worked = working.await;

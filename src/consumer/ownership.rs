@@ -5,9 +5,9 @@ use super::pump::{self, Worker};
 use super::{ConsumeArgs, Status};
 use crate::domain::Result;
 use crate::runtime::Backoff;
+use crate::service::clock::Clock;
 use crate::store::{Owned, Store};
 use crate::stream::{Cluster, KafkaArgs};
-use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ pub async fn consume(
     store: Store,
     kafka: &KafkaArgs,
     args: &ConsumeArgs,
-    max_ahead: TimeDelta,
+    clock: Clock,
     status: Status,
     shutdown: CancellationToken,
 ) -> Result<()> {
@@ -47,7 +47,7 @@ pub async fn consume(
         cluster,
         memory: Arc::default(),
         args: args.clone(),
-        max_ahead,
+        clock,
         status,
     });
     let mut pumps =

@@ -7,9 +7,9 @@ use crate::codec;
 use crate::domain::Error;
 use crate::runtime::Backoff;
 use crate::runtime::trace;
+use crate::service::clock::Clock;
 use crate::store::{Advance, Committed, Owned, Read, SetAside, Store};
 use crate::stream::{Cluster, Memory};
-use chrono::TimeDelta;
 use metrics::{counter, histogram};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ pub(super) struct Worker {
     pub(super) cluster: Arc<Cluster>,
     pub(super) memory: Arc<Memory>,
     pub(super) args: ConsumeArgs,
-    pub(super) max_ahead: TimeDelta,
+    pub(super) clock: Clock,
     pub(super) status: Status,
     /// How many may commit at once.
     pub(super) permits: Semaphore,

@@ -26,6 +26,50 @@ pub struct LocationInput {
     pub accuracy_m: Option<f64>,
 }
 
+/// What of a location could be read, and what is wrong with the rest.
+///
+/// Where a field cannot be read, `input` holds something valid in its place, so that errors of form and of bounds are told
+/// together.
+#[derive(Clone, Debug)]
+pub struct LocationDraft {
+    /// `None` when nothing more can be checked.
+    input: Option<LocationInput>,
+    errors: Vec<FieldError>,
+}
+
+impl LocationDraft {
+    /// With `errors` it will be refused, after the rest of it has been checked.
+    pub fn new(input: LocationInput, errors: Vec<FieldError>) -> Self {
+        Self { input: Some(input), errors }
+    }
+
+    /// Checks it against the rules of [`NewLocation::new`]; the error names every field that is wrong.
+    pub fn check(self, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<NewLocation, Vec<FieldError>> {
+        let Self { input, mut errors } = self;
+        match input.map(|input| NewLocation::new(input, now, max_ahead)) {
+            Some(Ok(location)) if errors.is_empty() => Ok(location),
+            Some(Err(error)) => {
+                errors.extend(error.into_fields("location"));
+                Err(errors)
+            }
+            Some(Ok(_)) | None => Err(errors),
+        }
+    }
+}
+
+impl From<LocationInput> for LocationDraft {
+    fn from(input: LocationInput) -> Self {
+        Self::new(input, Vec::new())
+    }
+}
+
+/// Of what cannot be read at all; there must be an error, or nothing would say why it is refused.
+impl From<Vec<FieldError>> for LocationDraft {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self { input: None, errors }
+    }
+}
+
 /// A valid location that has no id yet.
 ///
 /// Its identity is who, when and where ([`NewLocation::identity`]): recorded twice, it is stored once.
@@ -110,7 +154,7 @@ pub enum Recorded {
     /// It was stored before, under this id: a resend, which is a success.
     Duplicate { id: i64 },
     /// Nobody has its person's id; nothing was stored.
-    UnknownPerson,
+    UnknownPerson { person: PersonId },
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod time;
 
 pub use error::{Error, FieldError, Result};
 pub use event::{Access, Event, EventChange, EventId, EventSettings, MeetingRule, NewEvent, Slug, zone};
-pub use location::{Location, LocationInput, NewLocation, Recorded};
+pub use location::{Location, LocationDraft, LocationInput, NewLocation, Recorded};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
 pub use search::Search;

@@ -1,3 +1,4 @@
+use super::at;
 use super::limits::held;
 use super::status::{self, range, within_time};
 use crate::codec::proto::connection_service_server::ConnectionService;
@@ -7,8 +8,8 @@ use crate::codec::proto::{
 use crate::codec::{connection, encounter, from_duration};
 use crate::domain::{Error, FieldError, PersonId, Result};
 use crate::meeting::EncounterRule;
-use crate::service::meetings::{self, Met, Part, Question};
-use crate::store::Store;
+use crate::service::meetings::{MAX_LISTED_ENCOUNTERS, MeetingQuery, Met, Part};
+use crate::service::{AtEvent, Service};
 use chrono::TimeDelta;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use prost_types::{Duration as WireDuration, Timestamp};
@@ -17,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 /// Whom a person met.
 pub(super) struct Connections {
-    pub store: Store,
+    pub service: Service,
     /// How long a question may take.
     pub timeout: Duration,
 }
@@ -30,10 +31,16 @@ impl ConnectionService for Connections {
         &self,
         request: Request<ListConnectionsRequest>,
     ) -> Result<Response<Self::ListConnectionsStream>, Status> {
+        let at = at(&self.service, request.metadata());
         let request = request.into_inner();
         let mut errors = Vec::new();
-        let question =
-            question(&mut errors, request.person_id, request.from.as_ref(), request.to.as_ref(), request.rule.as_ref());
+        let query = meeting_query(
+            &mut errors,
+            request.person_id,
+            request.from.as_ref(),
+            request.to.as_ref(),
+            request.rule.as_ref(),
+        );
         let min_duration = keep(&mut errors, length(request.min_duration.as_ref(), "min_duration"));
         if min_duration.flatten().is_some_and(|length| length < TimeDelta::zero()) {
             errors.push(FieldError::new("min_duration", "must be 0 or more"));
@@ -47,20 +54,19 @@ impl ConnectionService for Connections {
                 None
             }
         };
-        let ((question, min_duration), limit) =
-            finish(errors, question.zip(min_duration).zip(limit)).map_err(status::of)?;
+        let ((query, min_duration), limit) = finish(errors, query.zip(min_duration).zip(limit)).map_err(status::of)?;
         let part = Part {
             min_duration: min_duration.unwrap_or_default(),
             after: None,
             limit,
-            encounters: request.include_encounters.then_some(meetings::MAX_LISTED_ENCOUNTERS),
+            encounters: request.include_encounters.then_some(MAX_LISTED_ENCOUNTERS),
         };
-        let mut list = List { store: self.store.clone(), timeout: self.timeout, question, part, more: true };
+        let mut list = List { at, timeout: self.timeout, query, part, more: true };
         // The first page before the answer begins: by then it shows whether the question can be answered.
         let first = list.next().await?.unwrap_or_default();
         let rest = stream::try_unfold(list, |mut list| async move { Ok(list.next().await?.map(|page| (page, list))) });
         let pages = stream::once(std::future::ready(Ok::<_, Status>(first))).chain(rest);
-        let answers = pages.map_ok(|page| stream::iter(page.into_iter().map(|met| Ok(answer(met))))).try_flatten();
+        let answers = pages.map_ok(|page| stream::iter(page.into_iter().map(|met| Ok(response(met))))).try_flatten();
         Ok(Response::new(answers.boxed()))
     }
 
@@ -68,13 +74,19 @@ impl ConnectionService for Connections {
         &self,
         request: Request<ListEncountersRequest>,
     ) -> Result<Response<ListEncountersResponse>, Status> {
+        let at = at(&self.service, request.metadata());
         let request = request.into_inner();
         let mut errors = Vec::new();
-        let question =
-            question(&mut errors, request.person_id, request.from.as_ref(), request.to.as_ref(), request.rule.as_ref());
+        let query = meeting_query(
+            &mut errors,
+            request.person_id,
+            request.from.as_ref(),
+            request.to.as_ref(),
+            request.rule.as_ref(),
+        );
         let other = keep(&mut errors, PersonId::new(request.other_person_id, "other_person_id"));
-        let (question, other) = finish(errors, question.zip(other)).map_err(status::of)?;
-        let found = within_time(self.timeout, meetings::encounters(&self.store, question, other));
+        let (query, other) = finish(errors, query.zip(other)).map_err(status::of)?;
+        let found = within_time(self.timeout, at.encounters(query, other));
         let encounters: Vec<_> = found.await.map_err(status::of)?.iter().map(encounter).collect();
         let bytes = size_of_val(&encounters[..]);
         held(ListEncountersResponse { encounters }, bytes)
@@ -83,9 +95,9 @@ impl ConnectionService for Connections {
 
 /// A long list of connections, asked for page by page.
 struct List {
-    store: Store,
+    at: AtEvent,
     timeout: Duration,
-    question: Question,
+    query: MeetingQuery,
     part: Part,
     more: bool,
 }
@@ -95,7 +107,7 @@ impl List {
         if !self.more || self.part.limit == 0 {
             return Ok(None);
         }
-        let found = within_time(self.timeout, meetings::connections(&self.store, self.question, self.part));
+        let found = within_time(self.timeout, self.at.connections(self.query, self.part));
         let page = found.await.map_err(status::of)?;
         self.more = page.next.is_some();
         self.part.after = page.next;
@@ -104,19 +116,19 @@ impl List {
     }
 }
 
-fn answer(Met { connection: met, person, encounters }: Met) -> ListConnectionsResponse {
+fn response(Met { connection: met, person, encounters }: Met) -> ListConnectionsResponse {
     let encounters = encounters.unwrap_or_default();
     ListConnectionsResponse { connection: Some(connection(&met, person, &encounters)) }
 }
 
 /// What both calls ask alike; everything that is wrong is added to `errors`.
-fn question(
+fn meeting_query(
     errors: &mut Vec<FieldError>,
     person_id: i64,
     from: Option<&Timestamp>,
     to: Option<&Timestamp>,
     rule: Option<&proto::EncounterRule>,
-) -> Option<Question> {
+) -> Option<MeetingQuery> {
     let person = keep(errors, PersonId::new(person_id, "person_id"));
     let range = range(from, to).map_err(|wrong| errors.extend(wrong)).ok();
     let rule = rule.copied().unwrap_or_default();
@@ -132,7 +144,7 @@ fn question(
             .ok()
     });
     let ((person, range), rule) = person.zip(range).zip(checked)?;
-    Some(Question { person, range, rule })
+    Some(MeetingQuery { person, range, rule })
 }
 
 fn length(given: Option<&WireDuration>, field: &str) -> Result<Option<TimeDelta>, FieldError> {

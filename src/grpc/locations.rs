@@ -1,26 +1,24 @@
+use super::at;
 use super::incoming::Known;
 use super::limits::held;
 use super::status::{self, page_size, range, within, within_time};
 use super::stream;
 use crate::codec::proto::location_service_server::LocationService;
-use crate::codec::proto::record_location_response::Outcome as Answer;
+use crate::codec::proto::record_location_response::Outcome as Recorded;
 use crate::codec::proto::{
     ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
 };
 use crate::codec::{self, Listed};
-use crate::domain::{Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
-use crate::runtime::{request, trace};
-use crate::service::record::{LocationSink, Outcome};
-use crate::store::{LocationPosition, Store};
-use chrono::Utc;
+use crate::domain::{Error, PersonId, Result, TimeRange};
+use crate::service::record::{Outcome, Refusal};
+use crate::service::{LocationPosition, Service};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Where attendees were.
 pub(super) struct Locations {
-    pub store: Store,
-    pub sink: LocationSink,
+    pub service: Service,
     /// How long a call may take that is no stream.
     pub timeout: Duration,
     pub shutdown: CancellationToken,
@@ -35,24 +33,20 @@ impl LocationService for Locations {
         &self,
         request: Request<RecordLocationRequest>,
     ) -> Result<Response<RecordLocationResponse>, Status> {
+        let at = at(&self.service, request.metadata());
         let message = request.into_inner().location;
         let message = message.ok_or_else(|| status::of(Error::invalid("location", "is required")))?;
-        let location = checked(&message, &self.sink).map_err(|errors| status::of(within("location", errors)))?;
-        let person = location.person_id();
-        let recorded = within_time(self.timeout, self.sink.on_behalf_of(origin()).record(vec![location]))
-            .await
-            .map_err(status::of)?;
-        let answer = match recorded {
-            Outcome::Queued(receipts) => receipts.first().map(|receipt| Answer::Receipt(receipt.to_string())),
-            Outcome::Recorded(recorded) => match recorded.first() {
-                Some(Recorded::Stored { id } | Recorded::Duplicate { id }) => Some(Answer::Id(*id)),
-                Some(Recorded::UnknownPerson) => {
-                    return Err(status::of(Error::NotFound { what: "person", id: person.get() }));
-                }
-                None => None,
-            },
+        let intake = at.intake();
+        let outcome = within_time(self.timeout, intake.record_one(codec::draft(&message))).await.map_err(status::of)?;
+        let outcome = match outcome {
+            Outcome::Stored { id } | Outcome::Duplicate { id } => Recorded::Id(id),
+            Outcome::Queued { receipt } => Recorded::Receipt(receipt.to_string()),
+            Outcome::Refused(Refusal::Fields(errors)) => return Err(status::of(within("location", errors))),
+            Outcome::Refused(Refusal::UnknownPerson(person)) => {
+                return Err(status::of(Error::NotFound { what: "person", id: person.get() }));
+            }
         };
-        Ok(Response::new(RecordLocationResponse { outcome: answer }))
+        Ok(Response::new(RecordLocationResponse { outcome: Some(outcome) }))
     }
 
     type StreamLocationsStream = stream::Acknowledgements;
@@ -61,25 +55,20 @@ impl LocationService for Locations {
         &self,
         request: Request<Streaming<StreamLocationsRequest>>,
     ) -> Result<Response<Self::StreamLocationsStream>, Status> {
+        let at = at(&self.service, request.metadata());
         let deadline = stream::deadline(request.metadata());
         let connection = request.extensions().get::<Known>().cloned();
-        Ok(Response::new(stream::run(
-            request.into_inner(),
-            self.sink.on_behalf_of(origin()),
-            deadline,
-            connection,
-            self.shutdown.clone(),
-        )))
+        Ok(Response::new(stream::run(request.into_inner(), at.intake(), deadline, connection, self.shutdown.clone())))
     }
 
     async fn list_locations(
         &self,
         request: Request<ListLocationsRequest>,
     ) -> Result<Response<ListLocationsResponse>, Status> {
-        let question = Question::of(&request.into_inner()).map_err(status::of)?;
-        let Question { person, range, after, size } = question;
-        let page =
-            within_time(self.timeout, self.store.locations(person, range, after, size)).await.map_err(status::of)?;
+        let at = at(&self.service, request.metadata());
+        let query = LocationQuery::of(&request.into_inner()).map_err(status::of)?;
+        let LocationQuery { person, range, after, size } = query;
+        let page = within_time(self.timeout, at.locations(person, range, after, size)).await.map_err(status::of)?;
         let listed = Listed::locations(person, range);
         let token = |next: LocationPosition| listed.after_location(next.creation_time, next.id);
         let answer = ListLocationsResponse {
@@ -91,29 +80,15 @@ impl LocationService for Locations {
     }
 }
 
-/// The call that this task works for.
-fn origin() -> codec::Origin {
-    codec::Origin { request_id: request::id(), trace_parent: trace::parent().map(Into::into) }
-}
-
-/// What a message says, checked; the error names every wrong field.
-pub(super) fn checked(
-    message: &codec::proto::NewLocation,
-    sink: &LocationSink,
-) -> Result<NewLocation, Vec<FieldError>> {
-    NewLocation::new(codec::input(message)?, Utc::now(), sink.max_ahead())
-        .map_err(|error| error.into_fields("location"))
-}
-
 /// A page of a person's locations.
-struct Question {
+struct LocationQuery {
     person: PersonId,
     range: TimeRange,
     after: Option<LocationPosition>,
     size: usize,
 }
 
-impl Question {
+impl LocationQuery {
     fn of(request: &ListLocationsRequest) -> Result<Self> {
         let person = PersonId::new(request.person_id, "person_id");
         let range = range(request.from.as_ref(), request.to.as_ref());

@@ -15,10 +15,11 @@ mod stream;
 pub use codec::Codec;
 pub use server::{GrpcArgs, serve};
 
+use crate::domain::EventId;
 use crate::runtime::{ListenAddr, bind, ports};
-use crate::service::record::{IngestArgs, LocationSink};
-use crate::store::{DatabaseArgs, Store};
+use crate::service::{AtEvent, Service, ServiceArgs};
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
 
 /// Serve gRPC: phones stream their locations here
 ///
@@ -31,18 +32,19 @@ pub struct Args {
     #[command(flatten)]
     grpc: GrpcArgs,
     #[command(flatten)]
-    ingest: IngestArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
+    service: ServiceArgs,
 }
 
 /// Runs the role until the token is cancelled and what is in flight is done.
 pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::GRPC).map_err(anyhow::Error::msg)?;
-    let store = Store::new(&args.database, "serve-grpc")?;
-    store.check_at_start().await?;
-    let (sink, drain) = LocationSink::start(&store, &args.ingest)?;
-    serve(listener, args.grpc, store, sink, shutdown).await?;
+    let (service, drain) = args.service.start("serve-grpc").await?;
+    serve(listener, args.grpc, service, shutdown).await?;
     drain.drained().await;
     Ok(())
+}
+
+/// What can be done at the event that a call is about: every method gets its use cases here.
+fn at(service: &Service, _metadata: &MetadataMap) -> AtEvent {
+    service.at(EventId::FIRST)
 }

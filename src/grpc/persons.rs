@@ -1,3 +1,4 @@
+use super::at;
 use super::limits::held;
 use super::status::{self, page_size};
 use crate::codec::proto::person_service_server::PersonService;
@@ -7,12 +8,12 @@ use crate::codec::proto::{
 };
 use crate::codec::{self, Listed};
 use crate::domain::{NewPerson, PersonId, Search};
-use crate::store::Store;
+use crate::service::Service;
 use tonic::{Request, Response, Status};
 
 /// The attendees.
 pub(super) struct Persons {
-    pub store: Store,
+    pub service: Service,
 }
 
 const DEFAULT_PAGE: usize = 100;
@@ -24,14 +25,16 @@ impl PersonService for Persons {
         &self,
         request: Request<CreatePersonRequest>,
     ) -> Result<Response<CreatePersonResponse>, Status> {
+        let at = at(&self.service, request.metadata());
         let request = request.into_inner();
         let new = NewPerson::new(&request.first_name, &request.last_name, &request.company_name).map_err(status::of)?;
-        let person = self.store.create_person(&new).await.map_err(status::of)?;
+        let person = at.create_person(&new).await.map_err(status::of)?;
         Ok(Response::new(CreatePersonResponse { person: Some(codec::person(person)) }))
     }
 
     async fn get_person(&self, request: Request<GetPersonRequest>) -> Result<Response<GetPersonResponse>, Status> {
-        let person = self.store.person(id(request.into_inner().id)?).await.map_err(status::of)?;
+        let at = at(&self.service, request.metadata());
+        let person = at.person(id(request.into_inner().id)?).await.map_err(status::of)?;
         Ok(Response::new(GetPersonResponse { person: Some(codec::person(person)) }))
     }
 
@@ -39,6 +42,7 @@ impl PersonService for Persons {
         &self,
         request: Request<ListPersonsRequest>,
     ) -> Result<Response<ListPersonsResponse>, Status> {
+        let at = at(&self.service, request.metadata());
         let request = request.into_inner();
         let size = page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE).map_err(|error| status::of(error.into()))?;
         let search = Search::new("query", &request.query).map_err(|error| status::of(error.into()))?;
@@ -47,7 +51,7 @@ impl PersonService for Persons {
             "" => None,
             token => Some(listed.person("page_token", token).map_err(|error| status::of(error.into()))?),
         };
-        let page = self.store.persons(&search, after, size).await.map_err(status::of)?;
+        let page = at.persons(&search, after, size).await.map_err(status::of)?;
         let answer = ListPersonsResponse {
             persons: page.items.into_iter().map(codec::person).collect(),
             next_page_token: page.next.map(|id| listed.after_person(id)).unwrap_or_default(),
@@ -61,7 +65,8 @@ impl PersonService for Persons {
         &self,
         request: Request<DeletePersonRequest>,
     ) -> Result<Response<DeletePersonResponse>, Status> {
-        self.store.delete_person(id(request.into_inner().id)?).await.map_err(status::of)?;
+        let at = at(&self.service, request.metadata());
+        at.delete_person(id(request.into_inner().id)?).await.map_err(status::of)?;
         Ok(Response::new(DeletePersonResponse {}))
     }
 }

@@ -13,8 +13,7 @@ use crate::codec::proto::person_service_server::PersonServiceServer;
 use crate::runtime::DRAIN_SECONDS;
 use crate::runtime::probes::Probes;
 use crate::runtime::shutdown::after_pause;
-use crate::service::record::LocationSink;
-use crate::store::Store;
+use crate::service::Service;
 use std::net::TcpListener;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -65,8 +64,7 @@ const HEADERS: u32 = 16 << 10;
 pub async fn serve(
     listener: TcpListener,
     args: GrpcArgs,
-    store: Store,
-    sink: LocationSink,
+    service: Service,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
@@ -76,10 +74,11 @@ pub async fn serve(
     let incoming = connections(listener, args.grpc_max_connections as usize, idle);
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let reporting = tokio::spawn(report_health(health, store.clone(), sink.clone(), shutdown.clone()));
+    let reporting = tokio::spawn(report_health(health, service.clone(), shutdown.clone()));
     let max = args.grpc_max_message as usize;
     let timeout = Duration::from_secs(args.grpc_timeout);
-    let locations = Locations { store: store.clone(), sink: sink.clone(), timeout, shutdown: shutdown.clone() };
+    let locations = Locations { service: service.clone(), timeout, shutdown: shutdown.clone() };
+    let connections = Connections { service: service.clone(), timeout };
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -94,13 +93,11 @@ pub async fn serve(
         // What most tools still ask.
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(SMALL_MESSAGE))
         .add_service(LocationServiceServer::new(locations).max_decoding_message_size(max))
-        .add_service(
-            ConnectionServiceServer::new(Connections { store: store.clone(), timeout }).max_decoding_message_size(max),
-        )
-        .add_service(PersonServiceServer::new(Persons { store: store.clone() }).max_decoding_message_size(max));
+        .add_service(ConnectionServiceServer::new(connections).max_decoding_message_size(max))
+        .add_service(PersonServiceServer::new(Persons { service: service.clone() }).max_decoding_message_size(max));
     let router = routes.routes().into_axum_router().layer(axum::middleware::from_fn(observe));
     let limits = Limits::new(args.grpc_max_calls as usize, max);
-    let router = observe::add_probes(router, probes(store, sink, shutdown.clone()))
+    let router = observe::add_probes(router, probes(service, shutdown.clone()))
         .layer(axum::middleware::from_fn(move |asked, next| limits.clone().apply(asked, next)));
 
     tracing::info!(%address, "serving gRPC");
@@ -126,19 +123,16 @@ pub async fn serve(
     served
 }
 
-fn probes(store: Store, sink: LocationSink, shutdown: CancellationToken) -> Probes {
-    let (asked, measured) = (store.clone(), sink.clone());
-    let probes = Probes::new(shutdown).gauges(move || {
-        store.measure();
-        measured.measure();
-    });
+fn probes(service: Service, shutdown: CancellationToken) -> Probes {
+    let (asked, measured) = (service.clone(), service.clone());
+    let probes = Probes::new(shutdown).gauges(move || measured.measure());
     // Ingest needs one of the two; it must go on while the other is away.
-    if sink.is_queue() {
-        probes.dependency("kafka", move || std::future::ready(sink.check().map_err(|error| error.to_string())))
+    if service.has_queue() {
+        probes.dependency("kafka", move || std::future::ready(asked.queue_ready().map_err(|error| error.to_string())))
     } else {
         probes.dependency("postgres", move || {
-            let store = asked.clone();
-            async move { store.ready().await.map_err(|error| error.to_string()) }
+            let service = asked.clone();
+            async move { service.database_ready().await.map_err(|error| error.to_string()) }
         })
     }
 }
@@ -147,11 +141,12 @@ fn probes(store: Store, sink: LocationSink, shutdown: CancellationToken) -> Prob
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps `grpc.health.v1` up to date, for each service and for the server as a whole, which is as well as ingest is.
-async fn report_health(health: HealthReporter, store: Store, sink: LocationSink, shutdown: CancellationToken) {
+async fn report_health(health: HealthReporter, service: Service, shutdown: CancellationToken) {
     let status = |well| if well { ServingStatus::Serving } else { ServingStatus::NotServing };
     loop {
-        let postgres = tokio::time::timeout(HEALTH_INTERVAL * 2, store.ready()).await.is_ok_and(|ready| ready.is_ok());
-        let ingest = if sink.is_queue() { sink.check().is_ok() } else { postgres };
+        let postgres = tokio::time::timeout(HEALTH_INTERVAL * 2, service.database_ready()).await;
+        let postgres = postgres.is_ok_and(|ready| ready.is_ok());
+        let ingest = if service.has_queue() { service.queue_ready().is_ok() } else { postgres };
         let drains = shutdown.is_cancelled();
         for (service, well) in [
             ("", ingest),

@@ -22,7 +22,7 @@ mod http;
 pub mod metrics;
 #[cfg(feature = "server")]
 pub mod probes;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "service"))]
 pub mod request;
 #[cfg(feature = "otlp")]
 pub mod trace;

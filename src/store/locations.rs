@@ -156,7 +156,7 @@ impl Store {
             .map(|location| match found.get(&location.identity()) {
                 Some(&Recorded::Stored { id }) if !first.insert(id) => Recorded::Duplicate { id },
                 Some(&recorded) => recorded,
-                None => Recorded::UnknownPerson,
+                None => Recorded::UnknownPerson { person: location.person_id() },
             })
             .collect())
     }

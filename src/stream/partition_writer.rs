@@ -298,7 +298,7 @@ fn record(location: &NewLocation, origin: &Origin) -> Record {
     let mut headers = BTreeMap::from([(codec::CONTENT_TYPE.to_owned(), codec::PROTOBUF.as_bytes().to_vec())]);
     origin.write(&mut headers);
     Record {
-        key: Some(location.person_id().to_string().into_bytes()),
+        key: Some(codec::key(location).into_bytes()),
         value: Some(codec::encode(location)),
         headers,
         timestamp: Utc::now(),

@@ -1,6 +1,6 @@
 use super::partition_writer::{Batch, PartitionWriter, Permits};
 use super::{Cluster, Health, KafkaArgs, ProducerArgs, partition_of, unavailable};
-use crate::codec::Origin;
+use crate::codec::{self, Origin};
 use crate::domain::{Error, NewLocation, Result};
 use crate::runtime::Backoff;
 use std::collections::BTreeMap;
@@ -159,7 +159,7 @@ impl Producer {
 fn split(writers: &[PartitionWriter], locations: Vec<NewLocation>) -> BTreeMap<i32, Part> {
     let mut parts: BTreeMap<i32, Part> = BTreeMap::new();
     for (position, location) in (0..).zip(locations) {
-        let key = location.person_id().to_string();
+        let key = codec::key(&location);
         let part = parts.entry(partition_of(key.as_bytes(), writers.len() as i32)).or_default();
         part.positions.push(position);
         part.locations.push(location);

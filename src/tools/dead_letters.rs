@@ -1,8 +1,8 @@
 //! The role that shows what could not be stored, tries again, and throws away.
 
-use crate::codec;
 use crate::domain::text::shown_at_most;
 use crate::domain::{Error, NewLocation, parse_duration};
+use crate::service::clock::Clock;
 use crate::store::{DatabaseArgs, DeadLetter, DeadLetterLine, Replayed, Store};
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             print(|out| show(out, &letter))
         }
         Command::Replay { ids, all, max_clock_skew, database } => {
-            replay(&open(&database).await?, ids, all, TimeDelta::seconds(max_clock_skew)).await
+            replay(&open(&database).await?, ids, all, Clock::new(TimeDelta::seconds(max_clock_skew))).await
         }
         Command::Discard { ids, all, older_than, database } => {
             let store = open(&database).await?;
@@ -137,7 +137,7 @@ fn show(out: &mut dyn Write, letter: &DeadLetter) -> std::io::Result<()> {
     writeln!(out, "value         {}", bytes(letter.value.as_deref(), letter.value_length))
 }
 
-async fn replay(store: &Store, ids: Vec<i64>, all: bool, max_ahead: TimeDelta) -> anyhow::Result<()> {
+async fn replay(store: &Store, ids: Vec<i64>, all: bool, clock: Clock) -> anyhow::Result<()> {
     let (mut stored, mut refused) = (0, 0);
     // One after the other, so that one at a time is in memory.
     let mut one = async |id: i64| -> anyhow::Result<()> {
@@ -146,7 +146,7 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool, max_ahead: TimeDelta) -
             Err(Error::NotFound { .. }) if all => return Ok(()),
             letter => letter?,
         };
-        match store.replay(id, location(&letter, max_ahead)).await? {
+        match store.replay(id, location(&letter, clock)).await? {
             Replayed::Stored => stored += 1,
             Replayed::Refused(reason) => {
                 refused += 1;
@@ -179,14 +179,14 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool, max_ahead: TimeDelta) -
 }
 
 /// The location in it, read again, since this program may be newer than the one that set it aside.
-fn location(letter: &DeadLetter, max_ahead: TimeDelta) -> Result<NewLocation, String> {
+fn location(letter: &DeadLetter, clock: Clock) -> Result<NewLocation, String> {
     if letter.value.is_none() || letter.is_cut() {
         // Of a range, or of what was cut, there is nothing to read; the reason stays as it is.
         return Err(letter.reason.clone());
     }
     let time = letter.record_time.unwrap_or(letter.time);
-    codec::decode(letter.value.as_deref(), letter.content_type.as_deref(), Some(time), max_ahead)
-        .map_err(|error| error.to_string())
+    let read = clock.check_record(letter.value.as_deref(), letter.content_type.as_deref(), Some(time));
+    read.map_err(|error| error.to_string())
 }
 
 fn offsets(first: i64, last: i64) -> String {

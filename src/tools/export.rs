@@ -3,7 +3,7 @@
 use crate::codec::files::{LocationWriter, Media, MeetingWriter};
 use crate::domain::{Error, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::meeting::EncounterRule;
-use crate::service::meetings::{self, Met, Part, Question};
+use crate::service::meetings::{self, MeetingQuery, Met, Part};
 use crate::store::{DatabaseArgs, Store};
 use anyhow::Context;
 use chrono::TimeDelta;
@@ -62,10 +62,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let media = args.format.or_else(|| by_name(args.output.as_deref()?)).unwrap_or(Media::Csv);
     let store = Store::new(&args.database, "export")?;
     store.ready().await?;
-    let question = if args.encounters { Some(question(&args, range)?) } else { None };
+    let query = if args.encounters { Some(meeting_query(&args, range)?) } else { None };
     let mut output = Output::open(args.output)?;
-    let (count, what) = match question {
-        Some(question) => (encounters(&store, question, media, &mut output.writer).await?, "encounters"),
+    let (count, what) = match query {
+        Some(query) => (encounters(&store, query, media, &mut output.writer).await?, "encounters"),
         None => (locations(&store, &args.person, range, media, &mut output.writer).await?, "locations"),
     };
     if let Some(path) = output.finish()? {
@@ -74,18 +74,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn question(args: &Args, range: TimeRange) -> anyhow::Result<Question> {
+fn meeting_query(args: &Args, range: TimeRange) -> anyhow::Result<MeetingQuery> {
     let [person] = args.person.as_slice() else {
         anyhow::bail!("--encounters are those of one person; give one --person")
     };
     let person = PersonId::new(*person, "person").map_err(Error::from)?;
-    Ok(Question { person, range, rule: EncounterRule::new(args.distance, args.within, args.gap)? })
+    Ok(MeetingQuery { person, range, rule: EncounterRule::new(args.distance, args.within, args.gap)? })
 }
 
 /// Tells how many there were.
 async fn encounters(
     store: &Store,
-    question: Question,
+    query: MeetingQuery,
     media: Media,
     out: &mut (impl Write + Send),
 ) -> anyhow::Result<u64> {
@@ -95,7 +95,7 @@ async fn encounters(
     let mut part =
         Part { min_duration: TimeDelta::zero(), after: None, limit: PERSONS, encounters: Some(MOST_ENCOUNTERS) };
     loop {
-        let page = meetings::connections(store, question, part).await?;
+        let page = meetings::connections(store, query, part).await?;
         for Met { person, encounters, .. } in page.items {
             for encounter in encounters.unwrap_or_default() {
                 writer.encounter(out, &encounter, &person)?;
@@ -189,7 +189,7 @@ async fn of_person(
     let (mut count, mut after) = (0, None);
     loop {
         let page = match store.locations(person.id, range, after, PAGE).await {
-            // Deleted between two questions: nobody's locations are none.
+            // Deleted between two queries: nobody's locations are none.
             Err(Error::NotFound { .. }) => return Ok(count),
             page => page?,
         };

@@ -2,13 +2,12 @@
 
 use super::demo_event::{Event, opening};
 use crate::domain::{NewLocation, Result};
+use crate::service::bulk::{self, BATCH};
 use crate::store::{DatabaseArgs, Store, Stored};
 use anyhow::bail;
 use chrono::TimeDelta;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Instant;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 /// Load a demo event: a few hundred people among 200 booths for three days
 ///
@@ -27,11 +26,6 @@ pub struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
 }
-
-/// Locations in one transaction.
-const BATCH: usize = 20_000;
-/// Transactions under way at once.
-const WRITERS: usize = 2;
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::new(&args.database, "seed")?;
@@ -73,22 +67,17 @@ async fn persons(store: &Store, event: Event) -> Result<Vec<i64>> {
 /// In the order in which phones would have sent them: by time, everybody's.
 async fn locations(store: &Store, event: Event, ids: Vec<i64>) -> anyhow::Result<Stored> {
     let bar = bar(event.locations());
-    let (queue, batches) = mpsc::channel::<Vec<NewLocation>>(1);
-    let batches = std::sync::Arc::new(tokio::sync::Mutex::new(batches));
-    let mut writers: JoinSet<Result<Stored>> = JoinSet::new();
-    for _ in 0..WRITERS {
-        let (store, batches, bar) = (store.clone(), batches.clone(), bar.clone());
-        writers.spawn(async move {
-            let mut sum = Stored::default();
-            loop {
-                let Some(batch) = batches.lock().await.recv().await else { return Ok(sum) };
-                sum += store.record_bulk(&batch).await?;
+    let (queue, workers) = bulk::workers({
+        let (store, bar) = (store.clone(), bar.clone());
+        move |batch| {
+            let (store, bar) = (store.clone(), bar.clone());
+            async move {
+                let stored = store.record_bulk(&batch).await?;
                 bar.inc(batch.len() as u64);
+                Ok(stored)
             }
-        });
-    }
-    // If a writer fails, the receiver goes and the send below fails.
-    drop(batches);
+        }
+    });
     let making = tokio::task::spawn_blocking(move || {
         let mut batch = Vec::with_capacity(BATCH);
         for day in 0..event.days {
@@ -107,10 +96,7 @@ async fn locations(store: &Store, event: Event, ids: Vec<i64>) -> anyhow::Result
         let _ = queue.blocking_send(batch);
         Ok::<_, crate::domain::Error>(())
     });
-    let mut sum = Stored::default();
-    while let Some(done) = writers.join_next().await {
-        sum += done??;
-    }
+    let sum = workers.finish().await?;
     making.await??;
     bar.finish_and_clear();
     Ok(sum)

@@ -22,8 +22,8 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("stream", with(&[])),
         ("service", with(&["store", "stream"])),
         // What protocols see is what a use case shows them.
-        ("api", with(&["service", "store", "stream"])),
-        ("grpc", with(&["service", "store", "stream"])),
+        ("api", with(&["service"])),
+        ("grpc", with(&["service"])),
         ("app", with(&["service"])),
         ("consumer", all.clone()),
         ("tools", all),

@@ -4,6 +4,8 @@
 //! before anything is made. Rows are compared as they arrive, and only encounters are kept: one by one while they are few,
 //! else summed up as soon as no later part can change them. The long list of `nearby` is made part by part.
 
+#[cfg(feature = "service")]
+mod at_event;
 mod nearby;
 
 pub use nearby::{Nearby, nearby};
@@ -21,7 +23,7 @@ const KEPT: usize = 50_000;
 
 /// Whom a person met, when, by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Question {
+pub struct MeetingQuery {
     pub person: PersonId,
     pub range: TimeRange,
     pub rule: EncounterRule,
@@ -63,14 +65,14 @@ pub const MAX_LISTED_ENCOUNTERS: usize = 10_000;
 ///
 /// With encounters, a page ends earlier than its limit where it would hold more of them than it may; [`Error::TooBroad`] when a
 /// single connection has more.
-pub async fn connections(store: &Store, question: Question, part: Part) -> Result<Page<Met, ConnectionPosition>> {
+pub async fn connections(store: &Store, query: MeetingQuery, part: Part) -> Result<Page<Met, ConnectionPosition>> {
     let mut snapshot = store.snapshot().await?;
-    let page = page(&mut snapshot, question, part).await;
+    let page = page(&mut snapshot, query, part).await;
     snapshot.end(page).await
 }
 
-async fn page(snapshot: &mut Snapshot, question: Question, part: Part) -> Result<Page<Met, ConnectionPosition>> {
-    let mut meetings = met(snapshot, question, &Everybody::Summed).await?;
+async fn page(snapshot: &mut Snapshot, query: MeetingQuery, part: Part) -> Result<Page<Met, ConnectionPosition>> {
+    let mut meetings = met(snapshot, query, &Everybody::Summed).await?;
     let mut ranked = meetings.connections(part.min_duration);
     if let Some(after) = part.after {
         let after = (std::cmp::Reverse(after.total_duration), after.person);
@@ -85,7 +87,7 @@ async fn page(snapshot: &mut Snapshot, question: Question, part: Part) -> Result
     if part.encounters.is_some() && !meetings.is_whole() {
         // They were too many to keep; those of this page are not.
         drop(meetings);
-        meetings = met(snapshot, question, &Everybody::Only(ids.iter().copied().collect())).await?;
+        meetings = met(snapshot, query, &Everybody::Only(ids.iter().copied().collect())).await?;
     }
     let mut persons = snapshot.persons(&ids).await?;
     let items = page
@@ -119,11 +121,11 @@ fn too_many(person: PersonId, most: usize) -> Error {
     ))
 }
 
-/// All encounters of the question's person with everybody, one by one; [`Error::NotFound`] for an unknown person,
+/// All encounters of the query's person with everybody, one by one; [`Error::NotFound`] for an unknown person,
 /// [`Error::TooBroad`] for more than [`Meetings::MAX_ENCOUNTERS`].
-pub async fn meet(store: &Store, question: Question) -> Result<Meetings> {
+pub async fn meet(store: &Store, query: MeetingQuery) -> Result<Meetings> {
     let mut snapshot = store.snapshot().await?;
-    let meetings = met(&mut snapshot, question, &Everybody::OneByOne).await;
+    let meetings = met(&mut snapshot, query, &Everybody::OneByOne).await;
     snapshot.end(meetings).await
 }
 
@@ -137,16 +139,14 @@ enum Everybody {
     Only(HashSet<PersonId>),
 }
 
-async fn met(snapshot: &mut Snapshot, question: Question, whose: &Everybody) -> Result<Meetings> {
-    let mut meetings = Meetings::new(question.person, question.rule);
-    let mut parts = Parts { question, waiting: Vec::new(), after: None, size: PART, ended: false };
+async fn met(snapshot: &mut Snapshot, query: MeetingQuery, whose: &Everybody) -> Result<Meetings> {
+    let mut meetings = Meetings::new(query.person, query.rule);
+    let mut parts = Parts { query, waiting: Vec::new(), after: None, size: PART, ended: false };
     let mut done: Option<Fix> = None;
     loop {
         let compared = match parts.next(snapshot).await {
             Ok(None) => break,
-            Ok(Some(count)) => {
-                compare(snapshot, question, whose, parts.first(count), &mut meetings).await.map(|()| count)
-            }
+            Ok(Some(count)) => compare(snapshot, query, whose, parts.first(count), &mut meetings).await.map(|()| count),
             Err(error) => Err(error),
         };
         match compared {
@@ -154,7 +154,7 @@ async fn met(snapshot: &mut Snapshot, question: Question, whose: &Everybody) -> 
             Err(Error::TooBroad(_)) if !matches!(whose, Everybody::OneByOne) && parts.halve() => {
                 meetings.forget_after(parts.last())
             }
-            Err(Error::TimedOut(text)) => return Err(Error::TimedOut(how_far(text, question, done))),
+            Err(Error::TimedOut(text)) => return Err(Error::TimedOut(how_far(text, query, done))),
             Err(error) => return Err(error),
         }
         if let (Some(done), Everybody::Summed) = (done, whose)
@@ -164,19 +164,19 @@ async fn met(snapshot: &mut Snapshot, question: Question, whose: &Everybody) -> 
         }
     }
     if done.is_none() {
-        snapshot.person(question.person).await?;
+        snapshot.person(query.person).await?;
     }
     Ok(meetings)
 }
 
 async fn compare(
     snapshot: &mut Snapshot,
-    question: Question,
+    query: MeetingQuery,
     whose: &Everybody,
     fixes: &[Fix],
     meetings: &mut Meetings,
 ) -> Result<()> {
-    let Question { range, rule, .. } = question;
+    let MeetingQuery { range, rule, .. } = query;
     let (track, lookups) = (Track::new(fixes, rule.contact()), Lookups::of(fixes, rule.contact(), range));
     snapshot
         .candidates(&lookups, range, |other, fix| match whose {
@@ -188,7 +188,7 @@ async fn compare(
 
 /// A person's own locations, part by part, each as large as can be afforded.
 struct Parts {
-    question: Question,
+    query: MeetingQuery,
     /// Those that were read and not compared yet.
     waiting: Vec<Fix>,
     /// The last one that was read.
@@ -202,13 +202,13 @@ impl Parts {
     /// How many of those that wait make up the next part; `None` when there are no more.
     async fn next(&mut self, snapshot: &mut Snapshot) -> Result<Option<usize>> {
         if self.waiting.is_empty() && !self.ended {
-            let Question { person, range, .. } = self.question;
+            let MeetingQuery { person, range, .. } = self.query;
             self.waiting = snapshot.track(person, range, self.after, PART).await?;
             self.after = self.waiting.last().copied();
             self.ended = self.waiting.len() < PART;
         }
         let most = self.waiting.len().min(self.size);
-        Ok((most > 0).then(|| Lookups::affordable(&self.waiting[..most], self.question.rule.contact())))
+        Ok((most > 0).then(|| Lookups::affordable(&self.waiting[..most], self.query.rule.contact())))
     }
 
     fn first(&self, count: usize) -> &[Fix] {
@@ -236,37 +236,37 @@ impl Parts {
 }
 
 /// What to ask instead of what took too long: as far as it came is known to be possible.
-fn how_far(text: String, question: Question, done: Option<Fix>) -> String {
+fn how_far(text: String, query: MeetingQuery, done: Option<Fix>) -> String {
     let Some(time) = done.and_then(|fix| DateTime::<Utc>::from_timestamp_micros(fix.time)) else { return text };
     format!(
         "{text}; of the locations of person {} those up to {} were compared in this time: ask with this as end_date, and for the \
          rest with it as start_date",
-        question.person,
+        query.person,
         time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
     )
 }
 
-/// The encounters of the question's person with one other, oldest first; [`Error::NotFound`] for an unknown person,
+/// The encounters of the query's person with one other, oldest first; [`Error::NotFound`] for an unknown person,
 /// [`Error::TooBroad`] for more than [`MAX_LISTED_ENCOUNTERS`]. A person has no encounters with themself.
-pub async fn encounters(store: &Store, question: Question, other: PersonId) -> Result<Vec<Encounter>> {
+pub async fn encounters(store: &Store, query: MeetingQuery, other: PersonId) -> Result<Vec<Encounter>> {
     let mut snapshot = store.snapshot().await?;
-    let encounters = between(&mut snapshot, question, other).await;
+    let encounters = between(&mut snapshot, query, other).await;
     snapshot.end(encounters).await
 }
 
-async fn between(snapshot: &mut Snapshot, question: Question, other: PersonId) -> Result<Vec<Encounter>> {
-    let known = snapshot.persons(&[question.person, other]).await?;
-    for id in [question.person, other] {
+async fn between(snapshot: &mut Snapshot, query: MeetingQuery, other: PersonId) -> Result<Vec<Encounter>> {
+    let known = snapshot.persons(&[query.person, other]).await?;
+    for id in [query.person, other] {
         if !known.contains_key(&id) {
             return Err(Error::NotFound { what: "person", id: id.get() });
         }
     }
-    let mut meetings = Meetings::new(question.person, question.rule);
+    let mut meetings = Meetings::new(query.person, query.rule);
     let mut part = None;
     loop {
-        let fixes = snapshot.track(question.person, question.range, part, PART).await?;
-        if let Some(range) = around(&fixes, question) {
-            let track = Track::new(&fixes, question.rule.contact());
+        let fixes = snapshot.track(query.person, query.range, part, PART).await?;
+        if let Some(range) = around(&fixes, query) {
+            let track = Track::new(&fixes, query.rule.contact());
             let mut seen = None;
             loop {
                 let theirs = snapshot.track(other, range, seen, PART).await?;
@@ -294,10 +294,10 @@ async fn between(snapshot: &mut Snapshot, question: Question, other: PersonId) -
 }
 
 /// The part of the range in which others' locations can be in contact with these.
-fn around(fixes: &[Fix], question: Question) -> Option<TimeRange> {
-    let within = question.rule.contact().within()?;
+fn around(fixes: &[Fix], query: MeetingQuery) -> Option<TimeRange> {
+    let within = query.rule.contact().within()?;
     let time = |fix: &Fix| chrono::DateTime::from_timestamp_micros(fix.time);
-    let from = time(fixes.first()?)?.checked_sub_signed(within)?.max(question.range.from());
-    let to = time(fixes.last()?)?.checked_add_signed(within + TimeDelta::microseconds(1))?.min(question.range.to());
+    let from = time(fixes.first()?)?.checked_sub_signed(within)?.max(query.range.from());
+    let to = time(fixes.last()?)?.checked_add_signed(within + TimeDelta::microseconds(1))?.min(query.range.to());
     TimeRange::new(from, to).ok()
 }

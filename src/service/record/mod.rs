@@ -1,26 +1,20 @@
-//! How locations get from a request to where they are safe: Kafka, or straight to the store.
+//! How locations get from a request to where they are safe: checked, then to Kafka or straight to the store.
+//!
+//! Whatever brings locations makes [`LocationDraft`](crate::domain::LocationDraft)s and hands them to the [`Intake`] of its
+//! request, which answers for each with an [`Outcome`].
 
+mod batch;
+mod intake;
+mod outcome;
 mod receipt;
 mod sink;
 mod writer;
 
+pub use batch::Batch;
+pub use intake::{Intake, Kept, Taken};
+pub use outcome::{Outcome, Outcomes, Refusal};
 pub use receipt::Receipt;
-pub use sink::{Drain, IngestArgs, LocationSink, Outcome, Taken};
+pub use sink::{Drain, IngestArgs};
 pub use writer::{BatchWriter, MAX_REQUEST, WriterArgs, Writers};
 
-use chrono::TimeDelta;
-
-/// How far phones' clocks are trusted.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Ingest")]
-pub struct ClockArgs {
-    /// How far a location's time may be ahead of this server's clock
-    #[arg(long, env, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(i64).range(0..=86_400))]
-    max_clock_skew: i64,
-}
-
-impl ClockArgs {
-    pub fn max_ahead(&self) -> TimeDelta {
-        TimeDelta::seconds(self.max_clock_skew)
-    }
-}
+pub(super) use sink::Sink;

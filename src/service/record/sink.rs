@@ -1,14 +1,14 @@
-//! The one way in for locations, whichever way they go.
+//! Where valid locations go: Kafka, or straight to the store.
 
-use super::writer::{Answer, BatchWriter, WriterArgs, Writers};
-use super::{ClockArgs, Receipt};
+use super::Receipt;
+use super::outcome::Settled;
+use super::writer::{BatchWriter, Reply, WriterArgs, Writers};
 use crate::codec::Origin;
-use crate::domain::{Error, NewLocation, Recorded, Result};
+use crate::domain::{Error, EventId, NewLocation, Recorded, Result};
+use crate::service::clock::ClockArgs;
 use crate::store::Store;
 use crate::stream::{Delivery, KAFKA, KafkaArgs, Producer, ProducerArgs};
-use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How locations are taken in and where they go.
@@ -24,16 +24,12 @@ pub struct IngestArgs {
     producer: ProducerArgs,
 }
 
-/// Where locations go. Cheap to clone.
-#[derive(Clone)]
-pub struct LocationSink {
+/// Where locations go.
+pub(in crate::service) struct Sink {
     way: Way,
-    max_ahead: TimeDelta,
-    topic: Arc<str>,
-    origin: Origin,
+    topic: String,
 }
 
-#[derive(Clone)]
 enum Way {
     /// To PostgreSQL, in this process.
     Store(BatchWriter),
@@ -41,23 +37,15 @@ enum Way {
     Kafka(Producer),
 }
 
-/// What became of locations, in the order in which they were given: they are safe, or refused for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Recorded(Vec<Recorded>),
-    Queued(Vec<Receipt>),
-}
-
 /// Locations that were taken and are on their way.
-#[must_use = "only its outcome tells whether the locations are safe"]
-pub struct Taken {
-    way: Pending,
+pub(super) struct Pending {
+    way: OnTheWay,
     count: u64,
     begin: Instant,
 }
 
-enum Pending {
-    Store(Answer),
+enum OnTheWay {
+    Store(Reply),
     Kafka(Delivery),
 }
 
@@ -72,9 +60,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a process that ends waits for Kafka to take what is still buffered.
 const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
-impl LocationSink {
+impl Sink {
     /// Through Kafka where brokers are given, else straight to the store.
-    pub fn start(store: &Store, args: &IngestArgs) -> Result<(Self, Drain)> {
+    pub(in crate::service) fn start(store: &Store, args: &IngestArgs) -> Result<(Self, Drain)> {
         let (way, drain) = if args.kafka.kafka_bootstrap.is_some() {
             let producer = Producer::start(&args.kafka, &args.producer)?;
             (Way::Kafka(producer.clone()), Drain::Kafka(producer))
@@ -82,72 +70,54 @@ impl LocationSink {
             let (writer, writers) = BatchWriter::start(store, &args.writer);
             (Way::Store(writer), Drain::Store(writers))
         };
-        Ok((
-            Self {
-                way,
-                max_ahead: args.clock.max_ahead(),
-                topic: args.kafka.kafka_topic.as_str().into(),
-                origin: Origin::default(),
-            },
-            drain,
-        ))
-    }
-
-    /// The same way, for locations that this request brings.
-    pub fn on_behalf_of(&self, origin: Origin) -> Self {
-        Self { origin, ..self.clone() }
-    }
-
-    /// How far a location's time may be ahead of this server's clock.
-    pub fn max_ahead(&self) -> TimeDelta {
-        self.max_ahead
+        Ok((Self { way, topic: args.kafka.kafka_topic.clone() }, drain))
     }
 
     /// Whether locations are queued in Kafka and stored later.
-    pub fn is_queue(&self) -> bool {
+    pub(in crate::service) fn is_queue(&self) -> bool {
         matches!(self.way, Way::Kafka(_))
     }
 
-    /// Takes all of the locations and waits until they are safe; [`Error::Overloaded`] when there is no room, then none is
-    /// taken. After any other error they may be stored all the same; sending them again is safe.
-    pub async fn record(&self, locations: Vec<NewLocation>) -> Result<Outcome> {
+    /// Takes all of the locations and waits until they are safe, as [`Intake::record`](super::Intake::record) says.
+    pub(super) async fn record(&self, event: EventId, origin: &Origin, locations: Vec<NewLocation>) -> Result<Settled> {
         let count = locations.len();
         received(count);
         let way = match &self.way {
-            Way::Store(writer) => writer.try_reserve(count).map(|room| Pending::Store(writer.send(room, locations))),
-            Way::Kafka(producer) => producer.try_send(&self.origin, locations).map(Pending::Kafka),
+            Way::Store(writer) => {
+                writer.try_reserve(count).map(|permit| OnTheWay::Store(writer.send(event, permit, locations)))
+            }
+            Way::Kafka(producer) => producer.try_send(origin, locations).map(OnTheWay::Kafka),
         };
         let way = way.inspect_err(|error| refused(count, error))?;
-        let taken = Taken { way, count: count as u64, begin: Instant::now() };
+        let pending = Pending { way, count: count as u64, begin: Instant::now() };
         if !self.is_queue() {
-            return taken.outcome().await;
+            return pending.settled().await;
         }
-        tokio::time::timeout(PATIENCE, taken.outcome()).await.unwrap_or_else(|_| {
+        tokio::time::timeout(PATIENCE, pending.settled()).await.unwrap_or_else(|_| {
             Err(Error::Unavailable { dependency: KAFKA, detail: format!("no acknowledgement within {PATIENCE:?}") })
         })
     }
 
-    /// Takes all of the locations as soon as there is room for them: whoever waits here reads no more from its phone. With Kafka,
-    /// an error after the delivery time-out; then some may have been taken.
-    pub async fn take(&self, locations: Vec<NewLocation>) -> Result<Taken> {
+    /// Takes all of the locations as soon as there is room for them, as [`Intake::take`](super::Intake::take) says.
+    pub(super) async fn send(&self, event: EventId, origin: &Origin, locations: Vec<NewLocation>) -> Result<Pending> {
         let count = locations.len();
         let way = match &self.way {
             Way::Store(writer) => {
-                let room = writer.reserve(count).await?;
+                let permit = writer.reserve(count).await?;
                 received(count);
-                Pending::Store(writer.send(room, locations))
+                OnTheWay::Store(writer.send(event, permit, locations))
             }
             Way::Kafka(producer) => {
                 received(count);
-                let sent = producer.send(&self.origin, locations).await;
-                Pending::Kafka(sent.inspect_err(|error| refused(count, error))?)
+                let sent = producer.send(origin, locations).await;
+                OnTheWay::Kafka(sent.inspect_err(|error| refused(count, error))?)
             }
         };
-        Ok(Taken { way, count: count as u64, begin: Instant::now() })
+        Ok(Pending { way, count: count as u64, begin: Instant::now() })
     }
 
     /// Whether Kafka takes what is sent; always, where there is none.
-    pub fn check(&self) -> Result<()> {
+    pub(in crate::service) fn check(&self) -> Result<()> {
         match &self.way {
             Way::Store(_) => Ok(()),
             Way::Kafka(producer) => producer.check(),
@@ -155,7 +125,7 @@ impl LocationSink {
     }
 
     /// The topic and number of partitions that receipts are of; `None` where there are no receipts.
-    pub fn queue(&self) -> Option<(&str, i32)> {
+    pub(in crate::service) fn queue(&self) -> Option<(&str, i32)> {
         match &self.way {
             Way::Store(_) => None,
             Way::Kafka(producer) => Some((&self.topic, producer.partitions())),
@@ -163,7 +133,7 @@ impl LocationSink {
     }
 
     /// Writes the gauges that `/metrics` shows.
-    pub fn measure(&self) {
+    pub(in crate::service) fn measure(&self) {
         match &self.way {
             Way::Store(writer) => writer.measure(),
             Way::Kafka(producer) => {
@@ -177,30 +147,32 @@ impl LocationSink {
     }
 }
 
-impl Taken {
+impl Pending {
     /// Waits until all are safe or refused.
-    pub async fn outcome(self) -> Result<Outcome> {
-        let outcome = match self.way {
-            Pending::Store(answer) => answer.recorded().await.map(Outcome::Recorded),
-            Pending::Kafka(delivery) => {
-                delivery.places().await.map(|places| Outcome::Queued(places.into_iter().map(Receipt::from).collect()))
-            }
+    pub(super) async fn settled(self) -> Result<Settled> {
+        let settled = match self.way {
+            OnTheWay::Store(reply) => reply.recorded().await.map(|recorded| {
+                let unknown = |recorded: &&Recorded| matches!(recorded, Recorded::UnknownPerson { .. });
+                acknowledged(self.count - recorded.iter().filter(unknown).count() as u64);
+                Settled::Recorded(recorded.into_iter())
+            }),
+            OnTheWay::Kafka(delivery) => delivery.places().await.map(|places| {
+                acknowledged(self.count);
+                let receipts: Vec<Receipt> = places.into_iter().map(Receipt::from).collect();
+                Settled::Queued(receipts.into_iter())
+            }),
         };
-        match &outcome {
-            Ok(Outcome::Recorded(recorded)) => {
-                let unknown = recorded.iter().filter(|recorded| **recorded == Recorded::UnknownPerson).count() as u64;
-                counter!("udaconnect_ingest_acknowledged_total").increment(self.count - unknown);
-            }
-            Ok(Outcome::Queued(_)) => counter!("udaconnect_ingest_acknowledged_total").increment(self.count),
-            Err(error) => refused(self.count as usize, error),
-        }
         histogram!("udaconnect_ingest_seconds").record(self.begin.elapsed());
-        outcome
+        settled.inspect_err(|error| refused(self.count as usize, error))
     }
 }
 
 fn received(count: usize) {
     counter!("udaconnect_ingest_received_total").increment(count as u64);
+}
+
+fn acknowledged(count: u64) {
+    counter!("udaconnect_ingest_acknowledged_total").increment(count);
 }
 
 /// Locations that were not taken, by what kept them out.
@@ -221,7 +193,7 @@ fn refused(count: usize, error: &Error) {
 }
 
 impl Drain {
-    /// Waits for what was taken. Every [`LocationSink`] must have been dropped, or be used no more.
+    /// Waits for what was taken. Every [`Service`](crate::service::Service) must have been dropped, or be used no more.
     pub async fn drained(self) {
         match self {
             Self::Store(writers) => writers.drained().await,

@@ -1,6 +1,6 @@
 //! Group commit: whatever waits while a batch is being stored makes up the next batch.
 
-use crate::domain::{Error, NewLocation, Recorded, Result};
+use crate::domain::{Error, EventId, NewLocation, Recorded, Result};
 use crate::runtime::{GroupSize, Job, JobSender, Jobs, jobs};
 use crate::store::Store;
 use metrics::{counter, gauge, histogram};
@@ -36,14 +36,15 @@ const WORTHWHILE: usize = 30;
 #[derive(Clone)]
 pub struct BatchWriter {
     queue: JobSender<Request>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     capacity: u32,
 }
 
 struct Request {
+    event: EventId,
     locations: Vec<NewLocation>,
-    answer: oneshot::Sender<Result<Vec<Recorded>>>,
-    _room: Room,
+    reply: oneshot::Sender<Result<Vec<Recorded>>>,
+    _permit: Permit,
 }
 
 impl Job for Request {
@@ -53,12 +54,12 @@ impl Job for Request {
 }
 
 /// Room in the queue; given back when the locations are stored.
-pub(super) struct Room(#[allow(dead_code)] OwnedSemaphorePermit);
+pub(super) struct Permit(#[allow(dead_code)] OwnedSemaphorePermit);
 
 /// What will become of locations.
-pub(super) struct Answer(oneshot::Receiver<Result<Vec<Recorded>>>);
+pub(super) struct Reply(oneshot::Receiver<Result<Vec<Recorded>>>);
 
-impl Answer {
+impl Reply {
     /// Of each, in order; after commit.
     pub(super) async fn recorded(self) -> Result<Vec<Recorded>> {
         self.0.await.map_err(|_| stopped())?
@@ -81,38 +82,38 @@ impl Writers {
 impl BatchWriter {
     /// Starts the writers in the current runtime.
     pub fn start(store: &Store, args: &WriterArgs) -> (Self, Writers) {
-        // Unbounded in requests, bounded in locations by `room`.
+        // Unbounded in requests, bounded in locations by `permits`.
         let (queue, requests) = jobs(GroupSize { most: args.ingest_batch as usize, worthwhile: WORTHWHILE });
         let mut writers = JoinSet::new();
         for _ in 0..args.ingest_writers {
             writers.spawn(write(store.clone(), requests.clone()));
         }
-        let room = Arc::new(Semaphore::new(args.ingest_queue as usize));
-        (Self { queue, room, capacity: args.ingest_queue }, Writers(writers))
+        let permits = Arc::new(Semaphore::new(args.ingest_queue as usize));
+        (Self { queue, permits, capacity: args.ingest_queue }, Writers(writers))
     }
 
     /// Room for `count` locations now, or [`Error::Overloaded`].
-    pub(super) fn try_reserve(&self, count: usize) -> Result<Room> {
+    pub(super) fn try_reserve(&self, count: usize) -> Result<Permit> {
         let count = u32::try_from(count).map_err(|_| Error::Overloaded)?;
-        self.room.clone().try_acquire_many_owned(count).map(Room).map_err(|_| Error::Overloaded)
+        self.permits.clone().try_acquire_many_owned(count).map(Permit).map_err(|_| Error::Overloaded)
     }
 
     /// Room for `count` locations as soon as there is any.
-    pub(super) async fn reserve(&self, count: usize) -> Result<Room> {
+    pub(super) async fn reserve(&self, count: usize) -> Result<Permit> {
         // More than there can ever be takes all there is.
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.capacity);
-        self.room.clone().acquire_many_owned(count).await.map(Room).map_err(|_| stopped())
+        self.permits.clone().acquire_many_owned(count).await.map(Permit).map_err(|_| stopped())
     }
 
     /// Hands locations over.
-    pub(super) fn send(&self, room: Room, locations: Vec<NewLocation>) -> Answer {
-        let (answer, answered) = oneshot::channel();
+    pub(super) fn send(&self, event: EventId, permit: Permit, locations: Vec<NewLocation>) -> Reply {
+        let (reply, receiver) = oneshot::channel();
         if locations.is_empty() {
-            let _ = answer.send(Ok(Vec::new()));
+            let _ = reply.send(Ok(Vec::new()));
         } else {
-            self.queue.send(Request { locations, answer, _room: room });
+            self.queue.send(Request { event, locations, reply, _permit: permit });
         }
-        Answer(answered)
+        Reply(receiver)
     }
 
     /// Stores locations and tells of each, in order, what became of it; returns after commit.
@@ -120,13 +121,13 @@ impl BatchWriter {
     /// [`Error::Overloaded`] when there is no room for all of them; then none was taken. On any other error none was stored,
     /// or (the connection broke during commit) nobody knows: sending the same again is safe, since what is stored already
     /// is a [`Recorded::Duplicate`].
-    pub async fn record(&self, locations: Vec<NewLocation>) -> Result<Vec<Recorded>> {
-        self.send(self.try_reserve(locations.len())?, locations).recorded().await
+    pub async fn record(&self, event: EventId, locations: Vec<NewLocation>) -> Result<Vec<Recorded>> {
+        self.send(event, self.try_reserve(locations.len())?, locations).recorded().await
     }
 
     /// How many locations wait, and how many may.
     pub fn waiting(&self) -> (u32, u32) {
-        (self.capacity - self.room.available_permits() as u32, self.capacity)
+        (self.capacity - self.permits.available_permits() as u32, self.capacity)
     }
 
     /// Writes the gauges that `/metrics` shows.
@@ -138,12 +139,19 @@ impl BatchWriter {
 }
 
 async fn write(store: Store, requests: Jobs<Request>) {
-    while let Some((group, _under_way)) = requests.next().await {
-        store_all(&store, group).await;
+    while let Some((mut group, _under_way)) = requests.next().await {
+        // Nearly always of one event. The sort is stable, so that requests of one keep their order.
+        group.sort_by_key(|request| request.event);
+        while let Some(event) = group.first().map(|request| request.event) {
+            let rest = group.split_off(group.partition_point(|request| request.event == event));
+            store_all(&store, event, group).await;
+            group = rest;
+        }
     }
 }
 
-async fn store_all(store: &Store, requests: Vec<Request>) {
+/// Stores what requests bring, all of one event, in one transaction.
+async fn store_all(store: &Store, _event: EventId, requests: Vec<Request>) {
     let begin = Instant::now();
     let batch: Vec<NewLocation> = requests.iter().flat_map(|request| request.locations.iter().cloned()).collect();
     histogram!("udaconnect_ingest_batch_locations").record(batch.len() as f64);
@@ -155,7 +163,7 @@ async fn store_all(store: &Store, requests: Vec<Request>) {
             for request in requests {
                 let its_own = recorded.by_ref().take(request.locations.len()).collect();
                 // Whoever asked may have gone; the locations are stored all the same.
-                let _ = request.answer.send(Ok(its_own));
+                let _ = request.reply.send(Ok(its_own));
             }
         }
         // Perhaps one of them alone is the trouble; the others must not suffer for it.
@@ -166,12 +174,12 @@ async fn store_all(store: &Store, requests: Vec<Request>) {
                 if let Ok(recorded) = &recorded {
                     count(recorded);
                 }
-                let _ = request.answer.send(recorded);
+                let _ = request.reply.send(recorded);
             }
         }
         Err(error) => {
             for request in requests {
-                let _ = request.answer.send(Err(error.clone()));
+                let _ = request.reply.send(Err(error.clone()));
             }
         }
     }
@@ -183,7 +191,7 @@ fn count(recorded: &[Recorded]) {
         match recorded {
             Recorded::Stored { .. } => stored += 1,
             Recorded::Duplicate { .. } => duplicates += 1,
-            Recorded::UnknownPerson => unknown += 1,
+            Recorded::UnknownPerson { .. } => unknown += 1,
         }
     }
     counter!("udaconnect_ingest_stored_total").increment(stored);

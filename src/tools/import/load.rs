@@ -5,22 +5,17 @@ use super::persons::{Found, Persons};
 use super::summary::{Summary, Way};
 use crate::codec::files::{self, Bad, Fix, Item, Options};
 use crate::domain::{LocationInput, NewLocation, Result};
-use crate::service::record::{Drain, IngestArgs, LocationSink, MAX_REQUEST};
-use crate::store::{Store, Stored};
-use chrono::{TimeDelta, Utc};
+use crate::service::AtEvent;
+use crate::service::bulk::{self, BATCH};
+use crate::service::clock::Clock;
+use crate::store::Stored;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::io::Read;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
-/// Locations in one transaction.
-const BATCH: usize = 20_000;
-/// Transactions under way at once.
-const WRITERS: usize = 2;
 /// From so many new rows on the planner should know of them at once.
 const MANY: u64 = 100_000;
 
@@ -28,49 +23,25 @@ const MANY: u64 = 100_000;
 pub struct Rules {
     pub options: Options,
     pub stop_at_bad: bool,
-    pub max_ahead: TimeDelta,
+    pub clock: Clock,
 }
 
 /// Where locations go.
 #[derive(Clone)]
 pub enum Target {
-    Store(Box<Store>),
-    /// To Kafka; `consume` stores them.
-    Kafka(LocationSink),
+    /// To an event, which is this way.
+    Event(AtEvent, Way),
     /// Nowhere: a dry run.
     Nowhere,
 }
 
 impl Target {
-    /// What comes with a sink is to be waited for at the end.
-    pub fn new(store: &Store, ingest: &IngestArgs, dry_run: bool) -> Result<(Self, Option<Drain>)> {
-        if dry_run {
-            return Ok((Self::Nowhere, None));
-        }
-        if ingest.kafka.kafka_bootstrap.is_none() {
-            return Ok((Self::Store(Box::new(store.clone())), None));
-        }
-        let (sink, drain) = LocationSink::start(store, ingest)?;
-        Ok((Self::Kafka(sink), Some(drain)))
-    }
-
     /// Returns when they are safe.
     async fn take(&self, batch: Vec<NewLocation>) -> Result<Stored> {
-        let count = batch.len();
         match self {
-            Self::Store(store) => return store.record_bulk(&batch).await,
-            Self::Kafka(sink) => {
-                let mut waiting = Vec::new();
-                for part in batch.chunks(MAX_REQUEST as usize) {
-                    waiting.push(sink.take(part.to_vec()).await?);
-                }
-                for taken in waiting {
-                    taken.outcome().await?;
-                }
-            }
-            Self::Nowhere => {}
+            Self::Event(at, _) => at.load(batch).await,
+            Self::Nowhere => Ok(Stored { stored: batch.len(), ..Stored::default() }),
         }
-        Ok(Stored { stored: count, ..Stored::default() })
     }
 }
 
@@ -78,21 +49,13 @@ impl Target {
 pub async fn run(target: Target, files: Vec<Input>, persons: Persons, rules: Rules) -> anyhow::Result<Summary> {
     let begin = Instant::now();
     let bar = bar(&files);
-    let (queue, batches) = mpsc::channel::<Vec<NewLocation>>(1);
-    let batches = Arc::new(Mutex::new(batches));
-    let mut writers: JoinSet<Result<Stored>> = JoinSet::new();
-    for _ in 0..WRITERS {
-        let (target, batches) = (target.clone(), batches.clone());
-        writers.spawn(async move {
-            let mut sum = Stored::default();
-            loop {
-                let Some(batch) = batches.lock().await.recv().await else { return Ok(sum) };
-                sum += target.take(batch).await?;
-            }
-        });
-    }
-    // If a writer fails, the receiver goes and the reader finds nobody to send to.
-    drop(batches);
+    let (queue, workers) = bulk::workers({
+        let target = target.clone();
+        move |batch| {
+            let target = target.clone();
+            async move { target.take(batch).await }
+        }
+    });
     let handle = Handle::current();
     let mut reader =
         Reader { rules, persons, queue, handle, bar: bar.clone(), summary: Summary::default(), fixes: Vec::new() };
@@ -100,30 +63,23 @@ pub async fn run(target: Target, files: Vec<Input>, persons: Persons, rules: Rul
         let read = reader.all(&files);
         (read, reader.summary, reader.persons)
     });
-    let mut stored = Stored::default();
-    let mut failed = None;
-    while let Some(done) = writers.join_next().await {
-        match done? {
-            Ok(part) => stored += part,
-            // The other writer finishes what it has.
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
+    let stored = workers.finish().await;
     let (read, mut summary, persons) = reading.await?;
     bar.finish_and_clear();
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
+    let stored = stored?;
     read?;
     summary.stored = stored.stored as u64;
     summary.duplicates = stored.duplicates as u64;
     summary.vanished = stored.unknown.len();
     summary.persons_created = persons.created;
-    match target {
-        Target::Store(store) if summary.stored >= MANY => store.vacuum().await?,
-        Target::Store(_) => {}
-        Target::Kafka(_) => summary.way = Way::Kafka,
-        Target::Nowhere => summary.way = Way::Nowhere,
+    summary.way = match target {
+        Target::Event(_, way) => way,
+        Target::Nowhere => Way::Nowhere,
+    };
+    if let Target::Event(at, Way::Store) = target
+        && summary.stored >= MANY
+    {
+        at.vacuum().await?;
     }
     summary.time = begin.elapsed();
     Ok(summary)
@@ -208,12 +164,11 @@ impl Reader {
     fn send(&mut self, file: &str) -> Result<ControlFlow<()>> {
         let fixes = std::mem::take(&mut self.fixes);
         self.handle.block_on(self.persons.find(fixes.iter().map(|fix| &fix.who)))?;
-        let now = Utc::now();
         let mut batch = Vec::with_capacity(fixes.len());
         let mut flow = Continue(());
         for fix in fixes {
             let line = fix.line;
-            match self.check(fix, now) {
+            match self.check(fix) {
                 Ok(location) => batch.push(location),
                 Err(bad) => {
                     flow = self.refuse(file, line, &bad);
@@ -236,7 +191,7 @@ impl Reader {
         Ok(flow)
     }
 
-    fn check(&self, fix: Fix, now: chrono::DateTime<Utc>) -> Result<NewLocation, Bad> {
+    fn check(&self, fix: Fix) -> Result<NewLocation, Bad> {
         let person_id = match self.persons.get(&fix.who) {
             Found::Person(id) => id.get(),
             // Of a dry run, whose locations go nowhere.
@@ -250,8 +205,8 @@ impl Reader {
             creation_time: Some(fix.time),
             accuracy_m: fix.accuracy_m,
         };
-        NewLocation::new(input, now, self.rules.max_ahead).map_err(|error| {
-            let messages: Vec<String> = error.into_fields("time").into_iter().map(|error| error.message).collect();
+        self.rules.clock.check(input).map_err(|errors| {
+            let messages: Vec<String> = errors.into_iter().map(|error| error.message).collect();
             Bad::new("time", messages.join("; "))
         })
     }

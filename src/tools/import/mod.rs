@@ -6,11 +6,13 @@ mod persons;
 mod summary;
 
 use crate::codec::files::{Columns, Format, Options, PersonBy, Timezone, Twice};
+use crate::domain::EventId;
 use crate::runtime::Incomplete;
-use crate::service::record::IngestArgs;
-use crate::store::{DatabaseArgs, Store};
+use crate::service::{Service, ServiceArgs};
+use crate::store::Store;
 use anyhow::{Context, bail};
 use std::path::PathBuf;
+use summary::Way;
 
 /// Bring in locations from GPX, GeoJSON, CSV and OwnTracks files
 ///
@@ -76,9 +78,7 @@ pub struct Args {
     #[arg(long, env = "IMPORT_DRY_RUN")]
     dry_run: bool,
     #[command(flatten)]
-    ingest: IngestArgs,
-    #[command(flatten)]
-    database: DatabaseArgs,
+    service: ServiceArgs,
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {
@@ -118,15 +118,21 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
         timezone: Some(Timezone { zone: args.timezone, twice: args.ambiguous_time }),
     };
-    let store = Store::new(&args.database, "import")?;
+    let store = Store::new(&args.service.database, "import")?;
     store.ready().await?;
     let persons = persons::Persons::new(store.clone(), args.company, args.dry_run);
-    let rules = load::Rules { options, stop_at_bad: args.stop_at_bad, max_ahead: args.ingest.clock.max_ahead() };
-    let (target, drain) = load::Target::new(&store, &args.ingest, args.dry_run)?;
-    let summary = load::run(target, files, persons, rules).await?;
-    if let Some(drain) = drain {
+    let rules = load::Rules { options, stop_at_bad: args.stop_at_bad, clock: args.service.ingest.clock.clock() };
+    let summary = if args.dry_run {
+        load::run(load::Target::Nowhere, files, persons, rules).await?
+    } else {
+        let (service, drain) = Service::new(store, &args.service.ingest)?;
+        let way = if service.has_queue() { Way::Kafka } else { Way::Store };
+        let target = load::Target::Event(service.at(EventId::FIRST), way);
+        drop(service);
+        let summary = load::run(target, files, persons, rules).await?;
         drain.drained().await;
-    }
+        summary
+    };
     println!("{summary}");
     if summary.stopped {
         bail!("stopped at the first thing that is bad; what came before it is stored");

@@ -10,7 +10,7 @@ use std::io::Read;
 use udaconnect::domain::{Error, LocationInput, NewLocation, TimeRange};
 use udaconnect::geo::Coordinate;
 use udaconnect::meeting::{EncounterRule, Fix, Meetings, Track};
-use udaconnect::service::meetings::{self, Question};
+use udaconnect::service::meetings::{self, MeetingQuery};
 use udaconnect::store::Store;
 
 type Tracks = BTreeMap<usize, Vec<Fix>>;
@@ -42,8 +42,8 @@ fn rule(distance: f64, within: i64, gap: i64) -> EncounterRule {
 
 /// Asks, and compares everything with brute force.
 async fn assert_right(store: &Store, tracks: &Tracks, me: usize, rule: EncounterRule) -> Meetings {
-    let question = Question { person: id(me), range: TimeRange::ALL, rule };
-    let met = meetings::meet(store, question).await.unwrap();
+    let query = MeetingQuery { person: id(me), range: TimeRange::ALL, rule };
+    let met = meetings::meet(store, query).await.unwrap();
     for (&other, track) in tracks.iter().filter(|(other, _)| **other != me) {
         let expected = encounters(&contacts(&tracks[&me], me, track, other, rule), rule);
         assert_same(&met.encounters(id(other)), &expected);
@@ -102,8 +102,8 @@ async fn thousands_on_one_spot_for_hours() {
     record(&store, &tracks).await;
     let hours = TimeDelta::minutes(19 * 15);
     for rule in [rule(0.001, 300, 1_800), rule(1_000.0, 86_400, 86_400)] {
-        let question = Question { person: id(7), range: TimeRange::ALL, rule };
-        let met = meetings::meet(&store, question).await.unwrap();
+        let query = MeetingQuery { person: id(7), range: TimeRange::ALL, rule };
+        let met = meetings::meet(&store, query).await.unwrap();
         let connections = met.connections(TimeDelta::zero());
         assert_eq!(connections.len(), 1_999);
         for connection in connections {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 use udaconnect::domain::{LocationInput, NewLocation, NewPerson, PersonId, TimeRange};
 use udaconnect::meeting::{ContactRule, Encounter};
-use udaconnect::service::meetings::{self, Question};
+use udaconnect::service::meetings::{self, MeetingQuery};
 use udaconnect::store::{DatabaseArgs, Store};
 
 /// How far PostGIS's distance may be from ours, metres: it turns degrees into radians and back, and rounds what it returns.
@@ -135,8 +135,8 @@ async fn check(store: &Store, client: &Client, case: &Case) -> Result<(), TestCa
     let expected = brute_force(client, case).await;
     let mut met = Vec::new();
     for me in 0..PERSONS {
-        let question = Question { person: id(me), range: case.range, rule: case.rule };
-        met.push(meetings::meet(store, question).await.unwrap());
+        let query = MeetingQuery { person: id(me), range: case.range, rule: case.rule };
+        met.push(meetings::meet(store, query).await.unwrap());
     }
     for me in 0..PERSONS {
         for other in 0..PERSONS {
@@ -145,8 +145,8 @@ async fn check(store: &Store, client: &Client, case: &Case) -> Result<(), TestCa
             prop_assert_eq!(&found, &met[other].encounters(id(me)), "the same from both sides");
         }
     }
-    let question = Question { person: id(1), range: case.range, rule: case.rule };
-    prop_assert_eq!(meetings::encounters(store, question, id(0)).await.unwrap(), met[0].encounters(id(1)));
+    let query = MeetingQuery { person: id(1), range: case.range, rule: case.rule };
+    prop_assert_eq!(meetings::encounters(store, query, id(0)).await.unwrap(), met[0].encounters(id(1)));
     for within in [None, case.rule.contact().within()] {
         let rule = ContactRule::new(case.rule.contact().distance_m(), within).unwrap();
         let mut nearby = meetings::nearby(store, id(0), case.range, rule).await.unwrap();

@@ -1,0 +1,27 @@
+//! Whether the use cases can do their work, and what there is to measure.
+
+use super::Service;
+use crate::domain::Result;
+
+impl Service {
+    /// Whether locations are queued in Kafka and stored later.
+    pub fn has_queue(&self) -> bool {
+        self.sink().is_queue()
+    }
+
+    /// Whether the database can be used. `Error::Invalid` is for the operator to mend; `Error::Unavailable` may pass.
+    pub async fn database_ready(&self) -> Result<()> {
+        self.store().ready().await
+    }
+
+    /// Whether Kafka takes what is sent; always, where there is none.
+    pub fn queue_ready(&self) -> Result<()> {
+        self.sink().check()
+    }
+
+    /// Writes the gauges that `/metrics` shows.
+    pub fn measure(&self) {
+        self.store().measure();
+        self.sink().measure();
+    }
+}
