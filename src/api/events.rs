@@ -32,7 +32,7 @@ const MAX_PAGE: usize = 1_000;
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Response {
+pub async fn list(request: HttpRequest, service: Service) -> Response {
     let query = Query::of(&request, &["limit", "cursor"])?;
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let after = query.get("cursor").map(|text| Listed::events().event("cursor", text)).transpose();
@@ -61,14 +61,15 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Response
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn create(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Response {
+pub async fn create(request: HttpRequest, payload: web::Payload, service: Service) -> Response {
     let body = extract::json(&request, payload, MAX_BODY, EVENT_FIELDS).await?;
     let (slug, about, mut errors) = read_event(body, "body");
     // Of a field that could not be read there is an error already.
     let read = |field: &str, errors: &[FieldError]| errors.iter().all(|error| error.field != field);
     let new = NewEvent::new(slug.as_deref().unwrap_or_default(), about);
     let new = new.map_err(|error| {
-        let more = error.into_fields("body").into_iter().filter(|error| read(&error.field, &errors)).collect::<Vec<_>>();
+        let more =
+            error.into_fields("body").into_iter().filter(|error| read(&error.field, &errors)).collect::<Vec<_>>();
         errors.extend(more.into_iter().map(|error| match (error.field.as_str(), &slug) {
             ("slug", None) => FieldError::new("slug", "is required"),
             _ => error,
@@ -94,7 +95,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, service: web::D
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Response {
+pub async fn get(request: HttpRequest, service: Service) -> Response {
     let event = service.event(&path_event(&request)?).await?;
     Ok(HttpResponse::Ok().json(EventJson::from(&event)))
 }
@@ -120,7 +121,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Response 
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn change(request: HttpRequest, payload: web::Payload, service: web::Data<Service>) -> Response {
+pub async fn change(request: HttpRequest, payload: web::Payload, service: Service) -> Response {
     let body = extract::json(&request, payload, MAX_BODY, EVENT_FIELDS).await?;
     let slug = path_event(&request)?;
     let (given, change, mut errors) = read_event(body, "body");
@@ -132,7 +133,9 @@ pub async fn change(request: HttpRequest, payload: web::Payload, service: web::D
         // Whatever else is wrong is named with it, if the event is there to tell.
         let checked = service.event(&slug).await?.settings.changed(change);
         let known: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();
-        errors.extend(checked.err().into_iter().flat_map(|error| error.into_fields("body")).filter(|e| !known.contains(&e.field)));
+        errors.extend(
+            checked.err().into_iter().flat_map(|error| error.into_fields("body")).filter(|e| !known.contains(&e.field)),
+        );
         return Err(Error::Invalid(errors).into());
     }
     let event = service.change_event(&slug, change).await?;
@@ -161,7 +164,7 @@ pub async fn change(request: HttpRequest, payload: web::Payload, service: web::D
         (status = 503, description = "The database is away, or there is more to delete than one request can: ask again", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Response {
+pub async fn delete(request: HttpRequest, service: Service) -> Response {
     let query = Query::of(&request, &["force"])?;
     let force = match query.get("force") {
         None | Some("false") => false,

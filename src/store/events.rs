@@ -319,7 +319,9 @@ impl Events<'_> {
         let connection = &mut self.store.connection().await?;
         let removed = connection
             .transaction(async |connection| {
-                diesel::delete(dead_letter::table.filter(dead_letter::event_id.eq(id.get()))).execute(connection).await?;
+                diesel::delete(dead_letter::table.filter(dead_letter::event_id.eq(id.get())))
+                    .execute(connection)
+                    .await?;
                 diesel::delete(event::table.find(id.get())).execute(connection).await
             })
             .await;

@@ -180,7 +180,8 @@ async fn list(store: &Store) -> anyhow::Result<()> {
                 let dates = event.settings.dates;
                 let time = |end: fn(TimeRange) -> DateTime<Utc>| dates.map_or_else(|| "-".to_owned(), |d| text(end(d)));
                 let zone = event.settings.time_zone.name();
-                let columns = [&event.id.to_string(), event.slug.as_str(), &time(TimeRange::from), &time(TimeRange::to), zone];
+                let columns =
+                    [&event.id.to_string(), event.slug.as_str(), &time(TimeRange::from), &time(TimeRange::to), zone];
                 line(out, columns, &shown_at_most(&event.settings.name, event.settings.name.len()))
             })
         })?;

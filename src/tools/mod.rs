@@ -18,3 +18,5 @@ pub mod migrate;
 pub mod seed;
 #[cfg(feature = "simulate")]
 pub mod simulate;
+#[cfg(any(feature = "import", feature = "export", feature = "seed"))]
+mod which;

@@ -79,14 +79,20 @@ impl Sink {
     }
 
     /// Takes all of the locations and waits until they are safe, as [`Intake::record`](super::Intake::record) says.
-    pub(super) async fn record(&self, event: EventId, origin: &Origin, locations: Vec<NewLocation>) -> Result<Settled> {
+    pub(super) async fn record(
+        &self,
+        event: Option<EventId>,
+        origin: &Origin,
+        locations: Vec<NewLocation>,
+    ) -> Result<Settled> {
         let count = locations.len();
         received(count);
         let way = match &self.way {
             Way::Store(writer) => {
+                let event = known(event)?;
                 writer.try_reserve(count).map(|permit| OnTheWay::Store(writer.send(event, permit, locations)))
             }
-            Way::Kafka(producer) => producer.try_send(origin, locations).map(OnTheWay::Kafka),
+            Way::Kafka(producer) => producer.try_send(origin, of_event(event, locations)).map(OnTheWay::Kafka),
         };
         let way = way.inspect_err(|error| refused(count, error))?;
         let pending = Pending { way, count: count as u64, begin: Instant::now() };
@@ -99,17 +105,23 @@ impl Sink {
     }
 
     /// Takes all of the locations as soon as there is room for them, as [`Intake::take`](super::Intake::take) says.
-    pub(super) async fn send(&self, event: EventId, origin: &Origin, locations: Vec<NewLocation>) -> Result<Pending> {
+    pub(super) async fn send(
+        &self,
+        event: Option<EventId>,
+        origin: &Origin,
+        locations: Vec<NewLocation>,
+    ) -> Result<Pending> {
         let count = locations.len();
         let way = match &self.way {
             Way::Store(writer) => {
+                let event = known(event)?;
                 let permit = writer.reserve(count).await?;
                 received(count);
                 OnTheWay::Store(writer.send(event, permit, locations))
             }
             Way::Kafka(producer) => {
                 received(count);
-                let sent = producer.send(origin, locations).await;
+                let sent = producer.send(origin, of_event(event, locations)).await;
                 OnTheWay::Kafka(sent.inspect_err(|error| refused(count, error))?)
             }
         };
@@ -164,6 +176,19 @@ impl Pending {
         };
         histogram!("udaconnect_ingest_seconds").record(self.begin.elapsed());
         settled.inspect_err(|error| refused(self.count as usize, error))
+    }
+}
+
+/// Only what is queued may be of an event that is not known yet.
+fn known(event: Option<EventId>) -> Result<EventId> {
+    event.ok_or_else(|| Error::Internal("locations of an event that is not known cannot be stored".to_owned()))
+}
+
+/// Records name their event; what has none is its person's event's.
+fn of_event(event: Option<EventId>, locations: Vec<NewLocation>) -> Vec<NewLocation> {
+    match event {
+        Some(event) => locations.into_iter().map(|location| location.of_event(event)).collect(),
+        None => locations,
     }
 }
 

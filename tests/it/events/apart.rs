@@ -41,7 +41,8 @@ async fn rest_shows_of_an_event_what_is_its_own() {
     create(&server, "red", json!({})).await;
     create(&server, "blue", json!({})).await;
     let [[ada, bob], [eve, mallory]] = hall(&server).await;
-    let ids = |list: Value| -> Vec<i64> { list.as_array().unwrap().iter().map(|p| p["id"].as_i64().unwrap()).collect() };
+    let ids =
+        |list: Value| -> Vec<i64> { list.as_array().unwrap().iter().map(|p| p["id"].as_i64().unwrap()).collect() };
     assert_eq!(ids(server.get("/api/events/red/persons?q=lovelace").await.1), [ada, bob]);
     assert_eq!(ids(server.get("/api/events/blue/persons").await.1), [eve, mallory]);
     assert_eq!(server.get("/api/persons").await.1, json!([]), "the default event has nobody");
@@ -58,7 +59,9 @@ async fn rest_shows_of_an_event_what_is_its_own() {
 
     // What is another event's does not exist, and is not touched.
     for below in [BLUE, "/api"] {
-        for path in ["", "/locations", "/days", "/connections", &format!("/connections/{bob}"), &format!("/connection?{range}")] {
+        for path in
+            ["", "/locations", "/days", "/connections", &format!("/connections/{bob}"), &format!("/connection?{range}")]
+        {
             let (status, problem) = server.get(&format!("{below}/persons/{ada}{path}")).await;
             assert_eq!(status, 404, "{below} {path}: {problem}");
         }
@@ -109,7 +112,8 @@ async fn links_stay_below_the_path_that_was_asked() {
         }
     }
     let (_, index) = server.get("/api").await;
-    let links: Vec<&str> = index["links"].as_array().unwrap().iter().map(|link| link["href"].as_str().unwrap()).collect();
+    let links: Vec<&str> =
+        index["links"].as_array().unwrap().iter().map(|link| link["href"].as_str().unwrap()).collect();
     for path in ["/api/events", "/api/events/{event}", "/api/events/{event}/persons/{id}/connections", "/api/persons"] {
         assert!(links.contains(&path), "{path} in {links:?}");
     }
@@ -139,7 +143,12 @@ async fn an_event_that_is_none_is_named_everywhere() {
             let (status, problem) = server.get(&format!("{below}{path}")).await;
             assert_eq!((status, &problem["errors"][0]["field"]), (404, &json!("event")), "{below}{path}: {problem}");
         }
-        for (path, body) in [("/persons", &ada), ("/locations", &here), ("/locations/batch", &json!([here])), ("/locations/owntracks", &here)] {
+        for (path, body) in [
+            ("/persons", &ada),
+            ("/locations", &here),
+            ("/locations/batch", &json!([here])),
+            ("/locations/owntracks", &here),
+        ] {
             let (status, problem) = server.post(&format!("{below}{path}"), body).await;
             assert_eq!((status, &problem["errors"][0]["field"]), (404, &json!("event")), "{below}{path}: {problem}");
         }
@@ -199,7 +208,8 @@ async fn grpc_calls_are_about_the_event_that_their_metadata_name() {
         let answer = stream.message().await.unwrap().unwrap();
         assert_eq!((answer.acknowledged_through, answer.refused.len()), (1, 1), "{answer:?}");
     }
-    let new = CreatePersonRequest { first_name: "Carol".into(), last_name: "Shaw".into(), company_name: "Works".into() };
+    let new =
+        CreatePersonRequest { first_name: "Carol".into(), last_name: "Shaw".into(), company_name: "Works".into() };
     let carol = persons.create_person(about("blue", new)).await.unwrap().into_inner().person.unwrap().id;
     assert_eq!(server.get(&format!("{BLUE}/persons/{carol}")).await.0, 200);
     assert_eq!(server.get(&format!("{RED}/persons/{carol}")).await.0, 404);
@@ -229,7 +239,11 @@ async fn files_and_keys_are_their_events() {
     create(&server, "red", json!({})).await;
     create(&server, "blue", json!({})).await;
     let file = tempfile::NamedTempFile::with_suffix(".csv").unwrap();
-    std::fs::write(&file, "key,latitude,longitude,time\nbadge-7,35,-106.5,2026-06-02T10:00:00Z\nbadge-8,35,-106.5,2026-06-02T10:00:00Z\n").unwrap();
+    std::fs::write(
+        &file,
+        "key,latitude,longitude,time\nbadge-7,35,-106.5,2026-06-02T10:00:00Z\nbadge-8,35,-106.5,2026-06-02T10:00:00Z\n",
+    )
+    .unwrap();
     let path = file.path().to_str().unwrap();
     let import = |event| ["import", path, "--person-column", "key", "--person-by", "key", "--event", event];
     for event in ["red", "blue"] {
@@ -238,7 +252,11 @@ async fn files_and_keys_are_their_events() {
         let (_, again) = cli(&database, &import(event)).await;
         assert!(again.contains("2 ") && database.number("SELECT count(*) FROM location").await % 2 == 0, "{again}");
     }
-    assert_eq!(database.number("SELECT count(*) FROM person WHERE external_key = 'badge-7'").await, 2, "one in each event");
+    assert_eq!(
+        database.number("SELECT count(*) FROM person WHERE external_key = 'badge-7'").await,
+        2,
+        "one in each event"
+    );
     assert_eq!(database.number("SELECT count(*) FROM location").await, 4);
     let (_, red) = cli(&database, &["export", "--event", "red"]).await;
     assert_eq!(red.lines().count(), 3, "{red}");

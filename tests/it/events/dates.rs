@@ -71,7 +71,10 @@ async fn grpc_refuses_what_is_outside_the_dates() {
     let made = |time: &str, number| {
         let time: chrono::DateTime<chrono::Utc> = time.parse().unwrap();
         let (seconds, nanos) = (time.timestamp(), time.timestamp_subsec_nanos() as i32);
-        udaconnect::codec::proto::NewLocation { creation_time: Some(prost_types::Timestamp { seconds, nanos }), ..location(ada, number) }
+        udaconnect::codec::proto::NewLocation {
+            creation_time: Some(prost_types::Timestamp { seconds, nanos }),
+            ..location(ada, number)
+        }
     };
     for time in REFUSED {
         let request = RecordLocationRequest { location: Some(made(time, 1)) };
@@ -162,7 +165,11 @@ async fn a_record_outside_the_dates_is_set_aside() {
     let rows = client.query("SELECT reason, event_id FROM dead_letter ORDER BY id", &[]).await.unwrap();
     let dead: Vec<(String, Option<i32>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(dead.len(), 6 + 1 + 1, "{dead:?}");
-    assert_eq!(dead.iter().filter(|(reason, event)| names_the_dates(reason) && *event == Some(sandia as i32)).count(), 6, "{dead:?}");
+    assert_eq!(
+        dead.iter().filter(|(reason, event)| names_the_dates(reason) && *event == Some(sandia as i32)).count(),
+        6,
+        "{dead:?}"
+    );
     let (_, list) = cli(&database, &["dead-letters", "list"]).await;
     assert!(list.lines().next().unwrap().contains("event") && list.contains("sandia"), "{list}");
     // With other dates they can be stored.
@@ -188,7 +195,8 @@ async fn what_is_outside_the_dates_is_not_queued() {
     assert_eq!(response.status(), 202);
     let receipt = response.headers()["location"].to_str().unwrap().to_owned();
     assert!(receipt.starts_with("/api/events/sandia/receipts/"), "{receipt}");
-    eventually("it to be stored", || async { (server.get(&receipt).await.1["status"] == "stored").then_some(()) }).await;
+    eventually("it to be stored", || async { (server.get(&receipt).await.1["status"] == "stored").then_some(()) })
+        .await;
     assert_eq!(server.get(&format!("{SANDIA}/persons/{ada}/locations")).await.1.as_array().unwrap().len(), 1);
 }
 
@@ -197,7 +205,12 @@ async fn what_is_outside_the_dates_is_not_queued() {
 async fn days_are_those_of_the_events_zone() {
     let database = Database::new().await;
     let server = Server::with(&[("DATABASE_URL", &database.url()), ("DEFAULT_EVENT", "sandia")]).await;
-    create(&server, "sandia", json!({"time_zone": "America/Denver", "begins": "2026-06-01", "ends": "2026-06-03", "distance_m": 0.5})).await;
+    create(
+        &server,
+        "sandia",
+        json!({"time_zone": "America/Denver", "begins": "2026-06-01", "ends": "2026-06-03", "distance_m": 0.5}),
+    )
+    .await;
     let (ada, bob) = (person(&server, "/api").await, person(&server, "/api").await);
     // Of which 2 June in Denver has the middle two.
     for time in ["2026-06-02T05:59:00Z", "2026-06-02T06:00:00Z", "2026-06-03T05:59:00Z", "2026-06-03T06:00:00Z"] {
@@ -218,16 +231,14 @@ async fn days_are_those_of_the_events_zone() {
     };
     let denver = ["2026-06-02T06:00:00Z", "2026-06-03T05:59:00Z"];
     let utc = ["2026-06-02T05:59:00Z", "2026-06-02T06:00:00Z"];
-    for (below, tz, expected) in [
-        (SANDIA, "", denver),
-        ("/api", "", utc),
-        (SANDIA, "&tz=UTC", utc),
-        ("/api", "&tz=America/Denver", denver),
-    ] {
+    for (below, tz, expected) in
+        [(SANDIA, "", denver), ("/api", "", utc), (SANDIA, "&tz=UTC", utc), ("/api", "&tz=America/Denver", denver)]
+    {
         assert_eq!(times(format!("{below}/persons/{ada}/locations?{day}{tz}")).await, expected, "{below} {tz}");
         let path = format!("{below}/persons/{ada}/connection?{day}{tz}&within=0");
         let (_, near) = server.get(&path).await;
-        let near: Vec<&str> = near.as_array().unwrap().iter().map(|n| n["location"]["creation_time"].as_str().unwrap()).collect();
+        let near: Vec<&str> =
+            near.as_array().unwrap().iter().map(|n| n["location"]["creation_time"].as_str().unwrap()).collect();
         assert_eq!(near, expected, "{path}");
         let path = format!("{below}/persons/{ada}/connections?{day}{tz}&distance=10");
         let (_, met) = server.get(&path).await;
@@ -238,7 +249,11 @@ async fn days_are_those_of_the_events_zone() {
     }
     let days = async |path: &str| -> Vec<String> {
         let (_, list) = server.get(&format!("{path}")).await;
-        list.as_array().unwrap().iter().map(|day| format!("{} {}", day["date"].as_str().unwrap(), day["locations"])).collect()
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|day| format!("{} {}", day["date"].as_str().unwrap(), day["locations"]))
+            .collect()
     };
     let mine = |below: &str, query: &str| format!("{below}/persons/{ada}/days{query}");
     assert_eq!(days(&mine(SANDIA, "")).await, ["2026-06-01 1", "2026-06-02 2", "2026-06-03 1"]);

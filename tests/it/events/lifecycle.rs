@@ -8,8 +8,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 use udaconnect::codec::proto::event_service_client::EventServiceClient;
 use udaconnect::codec::proto::{
-    self, CreateEventRequest, DeleteEventRequest, EncounterRule, GetEventRequest, ListEventsRequest,
-    UpdateEventRequest,
+    self, CreateEventRequest, DeleteEventRequest, EncounterRule, GetEventRequest, ListEventsRequest, UpdateEventRequest,
 };
 
 fn denver() -> Value {
@@ -65,14 +64,43 @@ async fn everything_that_is_wrong_with_an_event_is_named() {
     let database = Database::new().await;
     let server = Server::start(&database).await;
     let bad = [
-        ("slug", vec![json!(""), json!("Sandia"), json!("a b"), json!("ä"), json!("x".repeat(65)), json!("a/b"), json!(7), json!(null)]),
-        ("name", vec![json!(""), json!(" "), json!("x".repeat(201)), json!("a\u{202e}b"), json!("a\nb"), json!(7), json!(null)]),
-        ("time_zone", vec![json!(""), json!("Mars/Olympus"), json!("MST7MDT8"), json!("+02:00"), json!(1), json!(null)]),
+        (
+            "slug",
+            vec![
+                json!(""),
+                json!("Sandia"),
+                json!("a b"),
+                json!("ä"),
+                json!("x".repeat(65)),
+                json!("a/b"),
+                json!(7),
+                json!(null),
+            ],
+        ),
+        (
+            "name",
+            vec![
+                json!(""),
+                json!(" "),
+                json!("x".repeat(201)),
+                json!("a\u{202e}b"),
+                json!("a\nb"),
+                json!(7),
+                json!(null),
+            ],
+        ),
+        (
+            "time_zone",
+            vec![json!(""), json!("Mars/Olympus"), json!("MST7MDT8"), json!("+02:00"), json!(1), json!(null)],
+        ),
         ("begins", vec![json!("soon"), json!("2026-02-30"), json!(1_780_000_000), json!("0000-01-01"), json!([])]),
         ("ends", vec![json!("2026-05-31"), json!("later"), json!("10000-01-01"), json!(true), json!(null)]),
         ("access", vec![json!("secret"), json!("OPEN"), json!(""), json!(0), json!(null)]),
         ("distance_m", vec![json!(0), json!(-1), json!(1000.1), json!("far"), json!("NaN"), json!(1e300), json!(null)]),
-        ("within", vec![json!(-1), json!(86_401), json!("PT25H"), json!("P1M"), json!("0.0000001"), json!({}), json!(null)]),
+        (
+            "within",
+            vec![json!(-1), json!(86_401), json!("PT25H"), json!("P1M"), json!("0.0000001"), json!({}), json!(null)],
+        ),
         ("gap", vec![json!(119), json!("PT1M"), json!(86_401), json!("gap"), json!(null)]),
         ("retention_days", vec![json!(0), json!(-1), json!(36_501), json!(1.5), json!("never"), json!(1e30)]),
         ("k", vec![json!(0), json!(-5), json!(1001), json!("five"), json!(null), json!(9_223_372_036_854_775_807_i64)]),
@@ -90,11 +118,16 @@ async fn everything_that_is_wrong_with_an_event_is_named() {
             assert_eq!((status, fields(&problem)), (400, vec![named]), "{field} {value}: {problem}");
         }
     }
-    let all: Value = bad.iter().map(|(field, values)| ((*field).to_owned(), values[0].clone())).collect::<serde_json::Map<_, _>>().into();
+    let all: Value = bad
+        .iter()
+        .map(|(field, values)| ((*field).to_owned(), values[0].clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
     let (status, problem) = server.post("/api/events", &all).await;
     let mut named = fields(&problem);
     named.sort_unstable();
-    let mut wanted: Vec<&str> = bad.iter().map(|(field, _)| *field).filter(|field| !["ends", "gap"].contains(field)).collect();
+    let mut wanted: Vec<&str> =
+        bad.iter().map(|(field, _)| *field).filter(|field| !["ends", "gap"].contains(field)).collect();
     wanted.sort_unstable();
     assert_eq!(status, 400);
     assert!(wanted.iter().all(|field| named.contains(field)), "{named:?}");
@@ -140,8 +173,17 @@ async fn an_event_with_something_in_it_is_deleted_by_force_only() {
     for table in ["person", "location"] {
         assert_eq!(database.number(&format!("SELECT count(*) FROM {table} WHERE event_id = {id}")).await, 0);
     }
-    assert_eq!(server.get(&format!("/api/events/other/persons/{stays}/locations")).await.1.as_array().unwrap().len(), 60);
-    assert_eq!(server.post("/api/events/full/persons", &json!({"first_name": "A", "last_name": "B", "company_name": "C"})).await.0, 404);
+    assert_eq!(
+        server.get(&format!("/api/events/other/persons/{stays}/locations")).await.1.as_array().unwrap().len(),
+        60
+    );
+    assert_eq!(
+        server
+            .post("/api/events/full/persons", &json!({"first_name": "A", "last_name": "B", "company_name": "C"}))
+            .await
+            .0,
+        404
+    );
     // Where addresses without an event belong.
     let (status, problem) = server.delete("/api/events/default?force=true").await;
     assert!(status == 409 && problem["detail"].as_str().unwrap().contains("default"), "{problem}");
@@ -162,7 +204,8 @@ async fn grpc_makes_and_changes_events() {
         rule: Some(EncounterRule { distance_m: Some(7.5), ..EncounterRule::default() }),
         ..proto::Event::default()
     };
-    let created = events.create_event(CreateEventRequest { event: Some(new.clone()) }).await.unwrap().into_inner().event.unwrap();
+    let created =
+        events.create_event(CreateEventRequest { event: Some(new.clone()) }).await.unwrap().into_inner().event.unwrap();
     assert!(created.id > 1 && created.k == 5 && created.retention_days.is_none(), "{created:?}");
     assert_eq!(created.rule.unwrap().within.unwrap().seconds, 300);
     assert_eq!(server.get("/api/events/sandia").await.1["begins"], "2026-06-01T06:00:00Z");
@@ -174,7 +217,10 @@ async fn grpc_makes_and_changes_events() {
     let list = |page_token: String| ListEventsRequest { page_size: 1, page_token };
     let first = events.list_events(list(String::new())).await.unwrap().into_inner();
     let second = events.list_events(list(first.next_page_token)).await.unwrap().into_inner();
-    assert_eq!((first.events[0].slug.as_str(), &second.events[..], second.next_page_token.as_str()), ("default", &[created.clone()][..], ""));
+    assert_eq!(
+        (first.events[0].slug.as_str(), &second.events[..], second.next_page_token.as_str()),
+        ("default", &[created.clone()][..], "")
+    );
 
     let update = |event: proto::Event, paths: &[&str]| UpdateEventRequest {
         event: Some(event),
@@ -193,7 +239,11 @@ async fn grpc_makes_and_changes_events() {
         details.bad_request().unwrap().field_violations.iter().map(|violation| violation.field.clone()).collect()
     };
     for paths in [&[][..], &["slug"], &["id"], &["*"]] {
-        assert_eq!(violations(&events.update_event(update(bare.clone(), paths)).await.unwrap_err()), ["update_mask"], "{paths:?}");
+        assert_eq!(
+            violations(&events.update_event(update(bare.clone(), paths)).await.unwrap_err()),
+            ["update_mask"],
+            "{paths:?}"
+        );
     }
     assert_eq!(violations(&events.update_event(update(bare, &["name"])).await.unwrap_err()), ["event.name"]);
     let wrong = proto::Event {
@@ -214,7 +264,18 @@ async fn grpc_makes_and_changes_events() {
     };
     let mut named = violations(&events.create_event(CreateEventRequest { event: Some(wrong) }).await.unwrap_err());
     named.sort_unstable();
-    let wanted = ["access", "begins", "k", "name", "retention_days", "rule.distance_m", "rule.gap", "rule.within", "slug", "time_zone"];
+    let wanted = [
+        "access",
+        "begins",
+        "k",
+        "name",
+        "retention_days",
+        "rule.distance_m",
+        "rule.gap",
+        "rule.within",
+        "slug",
+        "time_zone",
+    ];
     assert_eq!(named, wanted.map(|field| format!("event.{field}")));
     let status = events.create_event(CreateEventRequest::default()).await.unwrap_err();
     assert_eq!(violations(&status), ["event.slug", "event.name"]);
@@ -226,7 +287,11 @@ async fn grpc_makes_and_changes_events() {
     assert_eq!(events.delete_event(delete("default", true)).await.unwrap_err().code(), Code::FailedPrecondition);
     events.delete_event(delete("sandia", true)).await.unwrap();
     for slug in ["sandia", "No!", ""] {
-        assert_eq!(events.get_event(GetEventRequest { slug: slug.into() }).await.unwrap_err().code(), Code::NotFound, "{slug}");
+        assert_eq!(
+            events.get_event(GetEventRequest { slug: slug.into() }).await.unwrap_err().code(),
+            Code::NotFound,
+            "{slug}"
+        );
     }
     let status = events.list_events(about("nowhere", list(String::new()))).await;
     assert!(status.is_ok(), "events are above events");
@@ -235,7 +300,19 @@ async fn grpc_makes_and_changes_events() {
 #[tokio::test]
 async fn an_operator_makes_and_changes_events_on_the_command_line() {
     let database = Database::new().await;
-    let create = ["event", "create", "sandia", "--name", "Sandia Days", "--time-zone", "America/Denver", "--begins", "2026-06-01", "--ends", "2026-06-03"];
+    let create = [
+        "event",
+        "create",
+        "sandia",
+        "--name",
+        "Sandia Days",
+        "--time-zone",
+        "America/Denver",
+        "--begins",
+        "2026-06-01",
+        "--ends",
+        "2026-06-03",
+    ];
     let (status, text) = cli(&database, &create).await;
     assert!(status == Some(0) && text.contains("2026-06-01T06:00:00Z to before 2026-06-04T06:00:00Z"), "{text}");
     let (status, text) = cli(&database, &create).await;
