@@ -222,11 +222,7 @@ fn of_event(config: &mut web::ServiceConfig, prefix: &str) {
 }
 
 /// A path, the methods it takes, what it says to others, and how long it may take.
-fn path(
-    pattern: &str,
-    allow: &'static str,
-    routes: Vec<Route>,
-) -> impl HttpServiceFactory + use<> + 'static {
+fn path(pattern: &str, allow: &'static str, routes: Vec<Route>) -> impl HttpServiceFactory + use<> + 'static {
     let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
     let resource = resource.default_service(web::to(move |request: HttpRequest| async move {
         if request.method() == Method::OPTIONS {

@@ -7,7 +7,7 @@
 use super::Store;
 use super::connection::Connection;
 use super::error::from_diesel;
-use super::locations::{events_of, record_of_events};
+use super::locations::{Refusal, StoredOfEvents, events_of, record_of_events};
 use super::offsets::Advance;
 use super::schema::dead_letter;
 use super::statement::{Bind, Statement};
@@ -73,6 +73,8 @@ pub struct DeadLetterLine {
     pub last_offset: i64,
     /// Its beginning, where it is long.
     pub reason: String,
+    /// The event that it is about; `None` where that is not known.
+    pub event_id: Option<i32>,
 }
 
 /// A record that was set aside.
@@ -97,6 +99,8 @@ pub struct DeadLetter {
     pub value_length: Option<i64>,
     /// When its contents were removed.
     pub emptied: Option<DateTime<Utc>>,
+    /// The event that it is about; `None` where that is not known.
+    pub event_id: Option<i32>,
 }
 
 impl DeadLetter {
@@ -145,7 +149,15 @@ impl Store {
     pub async fn dead_letters(&self, after: i64, limit: i64) -> Result<Vec<DeadLetterLine>> {
         use dead_letter as d;
         dead_letter::table
-            .select((d::id, d::time, d::partition, d::first_offset, d::last_offset, left(d::reason, LISTED_REASON)))
+            .select((
+                d::id,
+                d::time,
+                d::partition,
+                d::first_offset,
+                d::last_offset,
+                left(d::reason, LISTED_REASON),
+                d::event_id,
+            ))
             .filter(d::id.gt(after).and(d::emptied.is_null()))
             .order(d::id)
             .limit(limit)
@@ -174,6 +186,7 @@ impl Store {
                 d::time,
                 diesel::dsl::sql::<Nullable<BigInt>>("coalesce(value_length, octet_length(value))"),
                 d::emptied,
+                d::event_id,
             ))
             .first(&mut self.connection().await?)
             .await
@@ -194,13 +207,15 @@ impl Store {
                 let reason = match &location {
                     Err(reason) => reason.clone(),
                     // The person before the letter, as whoever erases them does.
-                    Ok(location) if record_of_events(connection, &[location]).await?.unknown.is_empty() => {
-                        return match diesel::delete(kept()).execute(connection).await? {
-                            0 => Err(diesel::result::Error::RollbackTransaction),
-                            _ => Ok(Replayed::Stored),
-                        };
-                    }
-                    Ok(location) => unknown_person(location),
+                    Ok(location) => match record_of_events(connection, &[location]).await?.refusal(location) {
+                        Some(refusal) => why(location, &refusal),
+                        None => {
+                            return match diesel::delete(kept()).execute(connection).await? {
+                                0 => Err(diesel::result::Error::RollbackTransaction),
+                                _ => Ok(Replayed::Stored),
+                            };
+                        }
+                    },
                 };
                 let noted =
                     diesel::update(kept()).set(dead_letter::reason.eq(plain(&reason))).execute(connection).await?;
@@ -329,7 +344,8 @@ enum Emptied<'a> {
     Ids(&'a [i64]),
     /// A block of them.
     Older(TimeDelta),
-    Person(i64),
+    Persons(&'a [i64]),
+    Event(EventId),
 }
 
 /// Removes contents and leaves what a receipt needs.
@@ -353,8 +369,12 @@ async fn empty(connection: &mut Connection, reason: &'static str, which: Emptied
                 .execute(connection)
                 .await
         }
-        Emptied::Person(id) => {
-            let theirs = d::person_id.eq(id).or(d::key_person_id.eq(id));
+        Emptied::Event(id) => {
+            let its_own = d::event_id.eq(id.get());
+            diesel::update(dead_letter::table.filter(its_own.and(kept))).set(nothing).execute(connection).await
+        }
+        Emptied::Persons(ids) => {
+            let theirs = d::person_id.eq_any(ids).or(d::key_person_id.eq_any(ids));
             diesel::update(dead_letter::table.filter(theirs.and(kept))).set(nothing).execute(connection).await
         }
         Emptied::Older(age) => {
@@ -374,7 +394,17 @@ async fn empty(connection: &mut Connection, reason: &'static str, which: Emptied
 
 /// Erases what letters hold of a person, whoever else they are about; inside the transaction that erases the person.
 pub(super) async fn erase(connection: &mut Connection, person: i64) -> QueryResult<usize> {
-    empty(connection, ERASED, Emptied::Person(person)).await
+    erase_all(connection, &[person]).await
+}
+
+/// The same of several.
+pub(super) async fn erase_all(connection: &mut Connection, persons: &[i64]) -> QueryResult<usize> {
+    empty(connection, ERASED, Emptied::Persons(persons)).await
+}
+
+/// Erases what letters hold of an event that is being deleted.
+pub(super) async fn erase_of_event(connection: &mut Connection, event: EventId) -> QueryResult<usize> {
+    empty(connection, ERASED, Emptied::Event(event)).await
 }
 
 #[derive(Insertable)]
@@ -406,7 +436,7 @@ pub(super) async fn set_aside(
     connection: &mut Connection,
     advance: Advance<'_>,
     read: &[Read],
-    unknown: &HashSet<(Option<EventId>, i64)>,
+    stored: &StoredOfEvents,
 ) -> QueryResult<Vec<SetAside>> {
     let mut dead: Vec<SetAside> = read
         .iter()
@@ -414,10 +444,7 @@ pub(super) async fn set_aside(
         .filter_map(|(position, read)| {
             let reason = match &read.location {
                 Err(reason) => plain(reason),
-                Ok(location) if unknown.contains(&(location.event_id(), location.person_id().get())) => {
-                    unknown_person(location)
-                }
-                Ok(_) => return None,
+                Ok(location) => why(location, &stored.refusal(location)?),
             };
             Some(SetAside { position, reason })
         })
@@ -541,6 +568,13 @@ async fn events_and_erased(
             .await?;
     absent.retain(|id| given && *id <= last);
     Ok((present, absent))
+}
+
+fn why(location: &NewLocation, refusal: &Refusal<'_>) -> String {
+    match refusal {
+        Refusal::UnknownPerson => unknown_person(location),
+        Refusal::Outside(reason) => plain(reason),
+    }
 }
 
 fn unknown_person(location: &NewLocation) -> String {

@@ -1,8 +1,10 @@
 //! The events themselves. This stands above events; what belongs to one has its own door ([`Store::event`]).
 
 use super::Store;
+use super::connection::Connection;
+use super::dead_letters;
 use super::error::from_diesel;
-use super::schema::{dead_letter, event, location};
+use super::schema::{event, location};
 use super::sqlstate::code_of;
 use super::statement::{Bind, Statement};
 use crate::domain::{
@@ -237,10 +239,10 @@ impl Events<'_> {
     /// What there is of an event.
     pub async fn held(&self, id: EventId) -> Result<Held> {
         let connection = &mut self.store.connection().await?;
-        let mut count = async |table: &str| {
-            // Of tables' names there are three.
+        let mut count = async |table: &str, which: &str| {
+            // Both are ours.
             let sql = format!(
-                "SELECT count(*) FROM (SELECT FROM {table} WHERE event_id = $1 LIMIT {}) AS counted",
+                "SELECT count(*) FROM (SELECT FROM {table} WHERE event_id = $1{which} LIMIT {}) AS counted",
                 Held::MOST + 1
             );
             let (count,): (i64,) = Statement::<(BigInt,)>::new(sql, vec![Bind::event(id)])
@@ -250,9 +252,9 @@ impl Events<'_> {
             Ok::<_, Error>(count.unsigned_abs())
         };
         Ok(Held {
-            persons: count("person").await?,
-            locations: count("location").await?,
-            dead_letters: count("dead_letter").await?,
+            persons: count("person", "").await?,
+            locations: count("location", "").await?,
+            dead_letters: count("dead_letter", " AND emptied IS NULL").await?,
         })
     }
 
@@ -306,8 +308,7 @@ impl Events<'_> {
                 let ids: Vec<i64> = ids.into_iter().map(|(id,)| id).collect();
                 let theirs = location::event_id.eq(event).and(location::person_id.eq_any(&ids));
                 let locations = diesel::delete(location::table.filter(theirs)).execute(connection).await?;
-                let named = dead_letter::person_id.eq_any(&ids).or(dead_letter::key_person_id.eq_any(&ids));
-                let letters = diesel::delete(dead_letter::table.filter(named)).execute(connection).await?;
+                let letters = dead_letters::erase_all(connection, &ids).await?;
                 Ok(Held { persons: ids.len() as u64, locations: locations as u64, dead_letters: letters as u64 })
             })
             .await
@@ -319,9 +320,7 @@ impl Events<'_> {
         let connection = &mut self.store.connection().await?;
         let removed = connection
             .transaction(async |connection| {
-                diesel::delete(dead_letter::table.filter(dead_letter::event_id.eq(id.get())))
-                    .execute(connection)
-                    .await?;
+                dead_letters::erase_of_event(connection, id).await?;
                 diesel::delete(event::table.find(id.get())).execute(connection).await
             })
             .await;
@@ -341,6 +340,22 @@ const ROWS: u64 = 10_000;
 /// Whether the schema says that older versions, which know one event only, may still run (object_not_in_prerequisite_state).
 fn is_too_early(error: &Diesel) -> bool {
     matches!(error, Diesel::DatabaseError(_, info) if code_of(info.message()) == Some("55000"))
+}
+
+/// Those of the events that there are. One that cannot be read is left out, as if it took everything.
+pub(super) async fn by_ids<'a>(
+    connection: &mut Connection,
+    ids: impl Iterator<Item = &'a EventId>,
+) -> QueryResult<HashMap<EventId, Event>> {
+    let ids: Vec<i32> = ids.map(|id| id.get()).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let all = event::table.select(EventRow::as_select());
+    let rows: Vec<EventRow> = all.filter(event::id.eq_any(ids)).load(connection).await?;
+    let read =
+        |row: EventRow| row.into_domain().inspect_err(|error| tracing::error!(%error, "an event cannot be read")).ok();
+    Ok(rows.into_iter().filter_map(read).map(|event| (event.id, event)).collect())
 }
 
 fn unknown(key: &Key) -> Error {

@@ -289,6 +289,26 @@ pub(super) struct StoredOfEvents {
     pub(super) stored: usize,
     /// The persons that do not exist, each with the event in which it should: `None` is any.
     pub(super) unknown: HashSet<(Option<EventId>, i64)>,
+    /// Why those were not stored whose times their event does not take, by what they are and the event that they name.
+    pub(super) outside: HashMap<(Identity, Option<EventId>), String>,
+}
+
+impl StoredOfEvents {
+    /// Why a location of these was not stored; `None` when it was, or has been.
+    pub(super) fn refusal(&self, location: &NewLocation) -> Option<Refusal<'_>> {
+        let event = location.event_id();
+        if self.unknown.contains(&(event, location.person_id().get())) {
+            return Some(Refusal::UnknownPerson);
+        }
+        self.outside.get(&(location.identity(), event)).map(|reason| Refusal::Outside(reason))
+    }
+}
+
+/// Why a location was not stored.
+pub(super) enum Refusal<'a> {
+    UnknownPerson,
+    /// Its event does not take its time; a sentence about it.
+    Outside(&'a str),
 }
 
 /// Inserts locations that were read from Kafka, distinct and sorted by identity, inside a transaction of the caller's. One that
@@ -297,7 +317,7 @@ pub(super) async fn record_of_events(
     connection: &mut Connection,
     sorted: &[&NewLocation],
 ) -> QueryResult<StoredOfEvents> {
-    let mut done = StoredOfEvents { stored: 0, unknown: HashSet::new() };
+    let mut done = StoredOfEvents { stored: 0, unknown: HashSet::new(), outside: HashMap::new() };
     let (named, unnamed): (Vec<&NewLocation>, Vec<&NewLocation>) =
         sorted.iter().copied().partition(|location| location.event_id().is_some());
     let mut events: BTreeMap<EventId, Vec<&NewLocation>> = BTreeMap::new();
@@ -321,7 +341,19 @@ pub(super) async fn record_of_events(
         }
     }
     // In the order of the events, so that two transactions meet common rows in the same order.
+    let known = super::events::by_ids(connection, events.keys()).await?;
     for (event, mut given) in events {
+        if let Some(event) = known.get(&event) {
+            given.retain(|location| {
+                let outside = event.takes(location.creation_time()).err();
+                let taken = outside.is_none();
+                if let Some(error) = outside {
+                    let reason = format!("{}: {}", error.field, error.message);
+                    done.outside.insert((location.identity(), location.event_id()), reason);
+                }
+                taken
+            });
+        }
         given.sort_unstable_by_key(|location| location.identity());
         given.dedup_by_key(|location| location.identity());
         if !given.is_empty() {
