@@ -7,7 +7,7 @@ use super::problem::ProblemJson;
 use super::server::{Service, link, tagged, tagged_body};
 use crate::codec::Listed;
 use crate::codec::files::MeetingWriter;
-use crate::domain::{Error, FieldError, Location, Person, TimeRange, parse_duration, quoted};
+use crate::domain::{Error, EventId, FieldError, Location, Person, TimeRange, parse_duration, quoted};
 use crate::meeting::{ContactRule, EncounterRule};
 use crate::service::meetings::{self, ConnectionPosition, Met, Nearby, Part, Question};
 use actix_web::http::Method;
@@ -46,7 +46,7 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
 pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let person = path_person(&request, "id")?;
     let zone = zone(&Query::of(&request, &["tz"])?)?;
-    let days = service.store.days(person, zone.name()).await?;
+    let days = service.store.event(EventId::FIRST).days(person, zone.name()).await?;
     Ok(tagged(&request, HttpResponse::Ok(), days.into_iter().map(DayJson::from)))
 }
 
@@ -166,7 +166,7 @@ pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answe
             Ok(tagged(&request, response, encounters.into_iter().map(EncounterJson::from)))
         }
         Form::File(media) => {
-            let other = service.store.person(other).await?;
+            let other = service.store.event(EventId::FIRST).person(other).await?;
             files::begin(&mut response, media, &format!("encounters-{}-{}", question.person, other.id));
             let (mut bytes, mut writer) = (Vec::new(), MeetingWriter::encounters(media));
             writer.begin(&mut bytes).map_err(internal)?;

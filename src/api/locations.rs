@@ -9,7 +9,7 @@ use super::problem::{Problem, ProblemJson};
 use super::server::{Service, link};
 use super::{Answer, origin};
 use crate::codec::{LOCATION_FIELDS, Listed, read_location};
-use crate::domain::{Error, FieldError, Location, NewLocation, Recorded, TimeRange};
+use crate::domain::{Error, EventId, FieldError, Location, NewLocation, Recorded, TimeRange};
 use crate::service::record::Outcome;
 use crate::store::LocationPosition;
 use actix_web::http::StatusCode;
@@ -56,7 +56,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, service: web::D
     let location = match recorded.into_iter().next() {
         Some(Recorded::Stored { id }) => stored(id, new),
         // As it was stored the first time, whose accuracy may have been another.
-        Some(Recorded::Duplicate { id }) => match service.store.location(id).await {
+        Some(Recorded::Duplicate { id }) => match service.store.event(EventId::FIRST).location(id).await {
             // Deleted just now: after this request, as it were.
             Err(Error::NotFound { .. }) => stored(id, new),
             found => found?,
@@ -146,7 +146,7 @@ pub async fn record_batch(request: HttpRequest, payload: web::Payload, service: 
     )
 )]
 pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    let location = service.store.location(path_id(&request, "id")?).await?;
+    let location = service.store.event(EventId::FIRST).location(path_id(&request, "id")?).await?;
     Ok(HttpResponse::Ok().json(LocationJson::from(location)))
 }
 
@@ -165,7 +165,7 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
     )
 )]
 pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    service.store.delete_location(path_id(&request, "id")?).await?;
+    service.store.event(EventId::FIRST).delete_location(path_id(&request, "id")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -207,7 +207,7 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
         query.get("cursor").map(|text| listed.location("cursor", range, text)).transpose().map_err(Error::from)?;
     let after = after.map(|(creation_time, id)| LocationPosition { creation_time, id });
     let form = form(&request)?;
-    let locations = service.store.locations(person, range, after, limit).await?;
+    let locations = service.store.event(EventId::FIRST).locations(person, range, after, limit).await?;
     let next = locations.next.map(|next| listed.after_location(next.creation_time, next.id));
     let mut response = HttpResponse::Ok();
     match form {
@@ -221,7 +221,7 @@ pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Ans
             if !whole {
                 link(&request, &mut response, next);
             }
-            let person = service.store.person(person).await?;
+            let person = service.store.event(EventId::FIRST).person(person).await?;
             files::locations(&request, response, media, (service.store.clone(), person, range), locations, whole)
         }
     }

@@ -4,7 +4,7 @@ use super::json::{NewPerson as NewPersonJson, PersonJson};
 use super::problem::ProblemJson;
 use super::server::{Service, page};
 use crate::codec::{Fields, Listed};
-use crate::domain::{Error, NewPerson, Search};
+use crate::domain::{Error, EventId, NewPerson, Search};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -41,7 +41,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, service: web::D
         .map_err(|error| error.into_fields("body").into_iter().for_each(|error| fields.push(error)))
         .ok();
     let person = fields.finish(person).map_err(Error::Invalid)?;
-    let person = service.store.create_person(&person).await?;
+    let person = service.store.event(EventId::FIRST).create_person(&person).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/api/persons/{}", person.id)))
         .json(PersonJson::from(person)))
@@ -75,7 +75,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let search = Search::new("q", words).map_err(Error::from)?;
     let listed = Listed::persons(words);
     let after = query.get("cursor").map(|text| listed.person("cursor", text)).transpose().map_err(Error::from)?;
-    let persons = service.store.persons(&search, after, limit).await?;
+    let persons = service.store.event(EventId::FIRST).persons(&search, after, limit).await?;
     let next = persons.next.map(|id| listed.after_person(id));
     Ok(page(&request, persons.items.into_iter().map(PersonJson::from), next))
 }
@@ -95,7 +95,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     )
 )]
 pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    let person = service.store.person(path_person(&request, "id")?).await?;
+    let person = service.store.event(EventId::FIRST).person(path_person(&request, "id")?).await?;
     Ok(HttpResponse::Ok().json(PersonJson::from(person)))
 }
 
@@ -114,6 +114,6 @@ pub async fn get(request: HttpRequest, service: web::Data<Service>) -> Answer {
     )
 )]
 pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer {
-    service.store.delete_person(path_person(&request, "id")?).await?;
+    service.store.event(EventId::FIRST).delete_person(path_person(&request, "id")?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

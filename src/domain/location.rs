@@ -1,4 +1,4 @@
-use crate::domain::{Error, FieldError, PersonId, Result, TimeRange, to_micros};
+use crate::domain::{Error, EventId, FieldError, PersonId, Result, TimeRange, to_micros};
 use crate::geo::Coordinate;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -35,6 +35,7 @@ pub struct NewLocation {
     coordinate: Coordinate,
     creation_time: DateTime<Utc>,
     accuracy_m: Option<f64>,
+    event_id: Option<EventId>,
 }
 
 impl NewLocation {
@@ -73,7 +74,8 @@ impl NewLocation {
         }
         match (person_id, coordinate) {
             (Some(person_id), Some(coordinate)) if errors.is_empty() => {
-                Ok(Self { person_id, coordinate, creation_time, accuracy_m: input.accuracy_m.map(|a| a + 0.0) })
+                let accuracy_m = input.accuracy_m.map(|a| a + 0.0);
+                Ok(Self { person_id, coordinate, creation_time, accuracy_m, event_id: None })
             }
             _ => Err(Error::Invalid(errors)),
         }
@@ -93,6 +95,16 @@ impl NewLocation {
 
     pub fn accuracy_m(&self) -> Option<f64> {
         self.accuracy_m
+    }
+
+    /// The same, of this event.
+    pub fn of_event(self, event: EventId) -> Self {
+        Self { event_id: Some(event), ..self }
+    }
+
+    /// The event that whoever brought it names; `None`: its person's.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.event_id
     }
 
     /// Who, when and where; equal for two inputs exactly when they are the same location.

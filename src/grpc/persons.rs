@@ -6,7 +6,7 @@ use crate::codec::proto::{
     GetPersonResponse, ListPersonsRequest, ListPersonsResponse,
 };
 use crate::codec::{self, Listed};
-use crate::domain::{NewPerson, PersonId, Search};
+use crate::domain::{EventId, NewPerson, PersonId, Search};
 use crate::store::Store;
 use tonic::{Request, Response, Status};
 
@@ -26,12 +26,12 @@ impl PersonService for Persons {
     ) -> Result<Response<CreatePersonResponse>, Status> {
         let request = request.into_inner();
         let new = NewPerson::new(&request.first_name, &request.last_name, &request.company_name).map_err(status::of)?;
-        let person = self.store.create_person(&new).await.map_err(status::of)?;
+        let person = self.store.event(EventId::FIRST).create_person(&new).await.map_err(status::of)?;
         Ok(Response::new(CreatePersonResponse { person: Some(codec::person(person)) }))
     }
 
     async fn get_person(&self, request: Request<GetPersonRequest>) -> Result<Response<GetPersonResponse>, Status> {
-        let person = self.store.person(id(request.into_inner().id)?).await.map_err(status::of)?;
+        let person = self.store.event(EventId::FIRST).person(id(request.into_inner().id)?).await.map_err(status::of)?;
         Ok(Response::new(GetPersonResponse { person: Some(codec::person(person)) }))
     }
 
@@ -47,7 +47,7 @@ impl PersonService for Persons {
             "" => None,
             token => Some(listed.person("page_token", token).map_err(|error| status::of(error.into()))?),
         };
-        let page = self.store.persons(&search, after, size).await.map_err(status::of)?;
+        let page = self.store.event(EventId::FIRST).persons(&search, after, size).await.map_err(status::of)?;
         let answer = ListPersonsResponse {
             persons: page.items.into_iter().map(codec::person).collect(),
             next_page_token: page.next.map(|id| listed.after_person(id)).unwrap_or_default(),
@@ -61,7 +61,7 @@ impl PersonService for Persons {
         &self,
         request: Request<DeletePersonRequest>,
     ) -> Result<Response<DeletePersonResponse>, Status> {
-        self.store.delete_person(id(request.into_inner().id)?).await.map_err(status::of)?;
+        self.store.event(EventId::FIRST).delete_person(id(request.into_inner().id)?).await.map_err(status::of)?;
         Ok(Response::new(DeletePersonResponse {}))
     }
 }

@@ -6,6 +6,7 @@
 mod connect;
 mod connection;
 mod dead_letters;
+mod door;
 mod error;
 mod loader;
 mod locations;
@@ -15,6 +16,7 @@ mod partitions;
 mod persons;
 mod proximity;
 mod schema;
+mod script;
 mod searches;
 mod settings;
 mod sqlstate;
@@ -24,8 +26,9 @@ mod watch;
 
 pub use connect::DatabaseArgs;
 pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
+pub use door::EventStore;
 pub use locations::{LocationPosition, Stored};
-pub use migrations::{Applied, Migrator};
+pub use migrations::{Applied, Extent, Migrator, Pending};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
 pub use proximity::{CellTimes, Snapshot};
 pub use url::DatabaseUrl;
@@ -117,7 +120,7 @@ impl Store {
         };
         if !probe.checked {
             connect::check_versions(&mut connection).await?;
-            match migrations::pending(&mut connection).await? {
+            match migrations::pending(&mut connection).await?.needed {
                 0 => probe.checked = true,
                 n => return Err(error::unavailable(format!("{n} migrations are pending; run `udaconnect migrate`"))),
             }

@@ -1,7 +1,7 @@
 //! The role that writes what is stored into files.
 
 use crate::codec::files::{LocationWriter, Media, MeetingWriter};
-use crate::domain::{Error, Person, PersonId, Search, TimeRange, parse_duration};
+use crate::domain::{Error, EventId, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::meeting::EncounterRule;
 use crate::service::meetings::{self, Met, Part, Question};
 use crate::store::{DatabaseArgs, Store};
@@ -160,7 +160,7 @@ async fn locations(
     if ids.is_empty() {
         let mut after = None;
         loop {
-            let page = store.persons(&Search::default(), after, PERSONS).await?;
+            let page = store.event(EventId::FIRST).persons(&Search::default(), after, PERSONS).await?;
             for person in &page.items {
                 count += of_person(store, person, range, &mut writer, out).await?;
             }
@@ -171,7 +171,7 @@ async fn locations(
         }
     } else {
         for id in ids {
-            let person = store.person(PersonId::new(*id, "person").map_err(Error::from)?).await?;
+            let person = store.event(EventId::FIRST).person(PersonId::new(*id, "person").map_err(Error::from)?).await?;
             count += of_person(store, &person, range, &mut writer, out).await?;
         }
     }
@@ -188,14 +188,19 @@ async fn of_person(
 ) -> anyhow::Result<u64> {
     let (mut count, mut after) = (0, None);
     loop {
-        let page = match store.locations(person.id, range, after, PAGE).await {
+        let page = match store.event(EventId::FIRST).locations(person.id, range, after, PAGE).await {
             // Deleted between two questions: nobody's locations are none.
             Err(Error::NotFound { .. }) => return Ok(count),
             page => page?,
         };
         // A track without points would be one more name in the list of whoever opens the file.
         if count == 0 && !page.items.is_empty() {
-            let key = store.described(&[person.id.get()]).await?.remove(&person.id.get()).and_then(|(_, key)| key);
+            let key = store
+                .event(EventId::FIRST)
+                .described(&[person.id.get()])
+                .await?
+                .remove(&person.id.get())
+                .and_then(|(_, key)| key);
             writer.person(out, person, key.as_deref())?;
         }
         for location in &page.items {

@@ -1,7 +1,7 @@
 //! The role that loads the standard event.
 
 use super::demo_event::{Event, opening};
-use crate::domain::{NewLocation, Result};
+use crate::domain::{EventId, NewLocation, Result};
 use crate::store::{DatabaseArgs, Store, Stored};
 use anyhow::bail;
 use chrono::TimeDelta;
@@ -36,7 +36,7 @@ const WRITERS: usize = 2;
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let store = Store::new(&args.database, "seed")?;
     store.ready().await?;
-    if args.if_empty && !store.is_empty().await? {
+    if args.if_empty && !store.event(EventId::FIRST).is_empty().await? {
         println!("there are persons already; nothing was loaded");
         return Ok(());
     }
@@ -65,7 +65,7 @@ async fn persons(store: &Store, event: Event) -> Result<Vec<i64>> {
     for first in (0..event.persons).step_by(CHUNK as usize) {
         let chunk: Vec<_> =
             (first..event.persons.min(first + CHUNK)).map(|i| (Event::key(i), Event::person(i))).collect();
-        ids.extend(store.create_persons_by_key(&chunk).await?.into_iter().map(|id| id.get()));
+        ids.extend(store.event(EventId::FIRST).create_persons_by_key(&chunk).await?.into_iter().map(|id| id.get()));
     }
     Ok(ids)
 }
@@ -82,7 +82,7 @@ async fn locations(store: &Store, event: Event, ids: Vec<i64>) -> anyhow::Result
             let mut sum = Stored::default();
             loop {
                 let Some(batch) = batches.lock().await.recv().await else { return Ok(sum) };
-                sum += store.record_bulk(&batch).await?;
+                sum += store.event(EventId::FIRST).record_bulk(&batch).await?;
                 bar.inc(batch.len() as u64);
             }
         });

@@ -8,7 +8,7 @@ mod nearby;
 
 pub use nearby::{Nearby, nearby};
 
-use crate::domain::{Error, Page, Person, PersonId, Result, TimeRange};
+use crate::domain::{Error, EventId, Page, Person, PersonId, Result, TimeRange};
 use crate::meeting::{Connection, Encounter, EncounterRule, Fix, Lookups, Meetings, Track};
 use crate::store::{Snapshot, Store};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -64,7 +64,7 @@ pub const MAX_LISTED_ENCOUNTERS: usize = 10_000;
 /// With encounters, a page ends earlier than its limit where it would hold more of them than it may; [`Error::TooBroad`] when a
 /// single connection has more.
 pub async fn connections(store: &Store, question: Question, part: Part) -> Result<Page<Met, ConnectionPosition>> {
-    let mut snapshot = store.snapshot().await?;
+    let mut snapshot = store.event(EventId::FIRST).snapshot().await?;
     let page = page(&mut snapshot, question, part).await;
     snapshot.end(page).await
 }
@@ -122,7 +122,7 @@ fn too_many(person: PersonId, most: usize) -> Error {
 /// All encounters of the question's person with everybody, one by one; [`Error::NotFound`] for an unknown person,
 /// [`Error::TooBroad`] for more than [`Meetings::MAX_ENCOUNTERS`].
 pub async fn meet(store: &Store, question: Question) -> Result<Meetings> {
-    let mut snapshot = store.snapshot().await?;
+    let mut snapshot = store.event(EventId::FIRST).snapshot().await?;
     let meetings = met(&mut snapshot, question, &Everybody::OneByOne).await;
     snapshot.end(meetings).await
 }
@@ -249,7 +249,7 @@ fn how_far(text: String, question: Question, done: Option<Fix>) -> String {
 /// The encounters of the question's person with one other, oldest first; [`Error::NotFound`] for an unknown person,
 /// [`Error::TooBroad`] for more than [`MAX_LISTED_ENCOUNTERS`]. A person has no encounters with themself.
 pub async fn encounters(store: &Store, question: Question, other: PersonId) -> Result<Vec<Encounter>> {
-    let mut snapshot = store.snapshot().await?;
+    let mut snapshot = store.event(EventId::FIRST).snapshot().await?;
     let encounters = between(&mut snapshot, question, other).await;
     snapshot.end(encounters).await
 }

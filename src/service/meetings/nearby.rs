@@ -1,7 +1,7 @@
 //! The locations of others near a person's own, one after the other: an answer that may be as large as the table.
 
 use super::PART as FIXES;
-use crate::domain::{Error, Location, Person, PersonId, Result, TimeRange};
+use crate::domain::{Error, EventId, Location, Person, PersonId, Result, TimeRange};
 use crate::meeting::{ContactRule, Fix, Lookups, Track};
 use crate::store::{CellTimes, Snapshot, Store};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -62,7 +62,7 @@ pub async fn nearby(store: &Store, me: PersonId, range: TimeRange, rule: Contact
         position: (from, 0),
         stretch: FIRST_STRETCH,
     };
-    let mut snapshot = store.snapshot().await?;
+    let mut snapshot = store.event(EventId::FIRST).snapshot().await?;
     let prepared = nearby.prepare(&mut snapshot).await;
     snapshot.end(prepared).await?;
     Ok(nearby)
@@ -72,7 +72,7 @@ impl Nearby {
     /// The next part, never an empty one; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<(Location, Arc<Person>)>>> {
         while self.position.0 <= self.last() {
-            let mut snapshot = self.store.snapshot().await?;
+            let mut snapshot = self.store.event(EventId::FIRST).snapshot().await?;
             let part = self.part(&mut snapshot).await;
             let part = snapshot.end(part).await?;
             if !part.is_empty() {

@@ -1,9 +1,10 @@
 //! Group commit: whatever waits while a batch is being stored makes up the next batch.
 
-use crate::domain::{Error, NewLocation, Recorded, Result};
+use crate::domain::{Error, EventId, NewLocation, Recorded, Result};
 use crate::runtime::{GroupSize, Job, JobSender, Jobs, jobs};
 use crate::store::Store;
 use metrics::{counter, gauge, histogram};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -147,7 +148,7 @@ async fn store_all(store: &Store, requests: Vec<Request>) {
     let begin = Instant::now();
     let batch: Vec<NewLocation> = requests.iter().flat_map(|request| request.locations.iter().cloned()).collect();
     histogram!("udaconnect_ingest_batch_locations").record(batch.len() as f64);
-    match store.record(&batch).await {
+    match record(store, &batch).await {
         Ok(recorded) => {
             histogram!("udaconnect_ingest_batch_seconds").record(begin.elapsed());
             count(&recorded);
@@ -162,7 +163,7 @@ async fn store_all(store: &Store, requests: Vec<Request>) {
         Err(Error::Internal(detail)) if requests.len() > 1 => {
             tracing::error!(detail, locations = batch.len(), "a batch could not be stored; trying each request alone");
             for request in requests {
-                let recorded = store.record(&request.locations).await;
+                let recorded = record(store, &request.locations).await;
                 if let Ok(recorded) = &recorded {
                     count(recorded);
                 }
@@ -175,6 +176,29 @@ async fn store_all(store: &Store, requests: Vec<Request>) {
             }
         }
     }
+}
+
+/// Stores each event's locations by themselves, in one transaction; mostly all are of one. One that names no event is the first
+/// event's.
+async fn record(store: &Store, batch: &[NewLocation]) -> Result<Vec<Recorded>> {
+    let event = |location: &NewLocation| location.event_id().unwrap_or(EventId::FIRST);
+    let mut by_event: BTreeMap<EventId, Vec<usize>> = BTreeMap::new();
+    for (i, location) in batch.iter().enumerate() {
+        by_event.entry(event(location)).or_default().push(i);
+    }
+    if by_event.len() == 1
+        && let Some((event, _)) = by_event.first_key_value()
+    {
+        return store.event(*event).record(batch).await;
+    }
+    let mut recorded = vec![Recorded::UnknownPerson; batch.len()];
+    for (event, places) in by_event {
+        let its_own: Vec<NewLocation> = places.iter().map(|&i| batch[i].clone()).collect();
+        for (i, outcome) in places.into_iter().zip(store.event(event).record(&its_own).await?) {
+            recorded[i] = outcome;
+        }
+    }
+    Ok(recorded)
 }
 
 fn count(recorded: &[Recorded]) {

@@ -4,7 +4,7 @@ use super::files::Input;
 use super::persons::{Found, Persons};
 use super::summary::{Summary, Way};
 use crate::codec::files::{self, Bad, Fix, Item, Options};
-use crate::domain::{LocationInput, NewLocation, Result};
+use crate::domain::{EventId, LocationInput, NewLocation, Result};
 use crate::service::record::{Drain, IngestArgs, LocationSink, MAX_REQUEST};
 use crate::store::{Store, Stored};
 use chrono::{TimeDelta, Utc};
@@ -58,7 +58,7 @@ impl Target {
     async fn take(&self, batch: Vec<NewLocation>) -> Result<Stored> {
         let count = batch.len();
         match self {
-            Self::Store(store) => return store.record_bulk(&batch).await,
+            Self::Store(store) => return store.event(EventId::FIRST).record_bulk(&batch).await,
             Self::Kafka(sink) => {
                 let mut waiting = Vec::new();
                 for part in batch.chunks(MAX_REQUEST as usize) {
