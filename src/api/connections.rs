@@ -7,7 +7,7 @@ use super::problem::ProblemJson;
 use super::server::{Service, link, tagged, tagged_body};
 use crate::codec::Listed;
 use crate::codec::files::MeetingWriter;
-use crate::domain::{EventId, Error, FieldError, Location, Person, TimeRange, parse_duration, quoted};
+use crate::domain::{Error, EventId, FieldError, Location, Person, TimeRange, parse_duration, quoted};
 use crate::meeting::{ContactRule, EncounterRule};
 use crate::service::meetings::{self, ConnectionPosition, Met, Nearby, Part, Question};
 use actix_web::http::Method;

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::codec::files::{LocationWriter, Media};
-use crate::domain::{EventId, Error, Location, Page, Person, TimeRange};
+use crate::domain::{Error, EventId, Location, Page, Person, TimeRange};
 use crate::store::{LocationPosition, Store};
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_DISPOSITION, VARY};
@@ -78,7 +78,8 @@ impl Listing {
                 page
             }
             State::After(position) => {
-                match self.store.event(EventId::FIRST).locations(self.person.id, self.range, Some(position), PART).await {
+                match self.store.event(EventId::FIRST).locations(self.person.id, self.range, Some(position), PART).await
+                {
                     // Deleted while it was sent: there is no more.
                     Err(Error::NotFound { .. }) => Page { items: Vec::new(), next: None },
                     page => page?,

@@ -9,7 +9,7 @@ use super::problem::{Problem, ProblemJson};
 use super::server::{Service, link};
 use super::{Answer, origin};
 use crate::codec::{LOCATION_FIELDS, Listed, read_location};
-use crate::domain::{EventId, Error, FieldError, Location, NewLocation, Recorded, TimeRange};
+use crate::domain::{Error, EventId, FieldError, Location, NewLocation, Recorded, TimeRange};
 use crate::service::record::Outcome;
 use crate::store::LocationPosition;
 use actix_web::http::StatusCode;

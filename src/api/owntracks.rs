@@ -7,7 +7,9 @@ use super::problem::{Problem, ProblemJson};
 use super::server::Service;
 use super::{Answer, origin};
 use crate::codec::files::owntracks::{self, Message, Report};
-use crate::domain::{EventId, Error, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded, quoted, text};
+use crate::domain::{
+    Error, EventId, FieldError, LocationInput, NewLocation, NewPerson, PersonId, Recorded, quoted, text,
+};
 use crate::service::record::Outcome;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -194,7 +196,8 @@ async fn person(service: &Service, user: &str, device: &str) -> Result<PersonId,
     }
     if service.owntracks.create {
         let person = NewPerson::new(user, device, "OwnTracks")?;
-        if let Some(person) = service.store.event(EventId::FIRST).create_persons_by_key(&[(key, person)]).await?.first() {
+        if let Some(person) = service.store.event(EventId::FIRST).create_persons_by_key(&[(key, person)]).await?.first()
+        {
             return Ok(*person);
         }
     }

@@ -4,7 +4,7 @@ use super::json::{NewPerson as NewPersonJson, PersonJson};
 use super::problem::ProblemJson;
 use super::server::{Service, page};
 use crate::codec::{Fields, Listed};
-use crate::domain::{EventId, Error, NewPerson, Search};
+use crate::domain::{Error, EventId, NewPerson, Search};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, web};
 

@@ -145,8 +145,8 @@ fn from_protobuf(value: &[u8], clock: Clock) -> Result<NewLocation> {
 
 fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
     let known: Vec<&str> = [LOCATION_FIELDS, &[EVENT]].concat();
-    let mut value = object(value, &known)
-        .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
+    let mut value =
+        object(value, &known).map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
     if let Value::Object(object) = &mut value
         && object.get("creation_time").is_none_or(Value::is_null)
     {
@@ -311,7 +311,8 @@ mod tests {
         let json = |event: &str| format!(r#"{{"person_id":1,"latitude":0,"longitude":1,"event_id":{event}}}"#);
         let message = |event_id| {
             let (latitude, longitude) = (Some(0.0), Some(1.0));
-            proto::LocationRecorded { person_id: 1, latitude, longitude, event_id, ..Default::default() }.encode_to_vec()
+            proto::LocationRecorded { person_id: 1, latitude, longitude, event_id, ..Default::default() }
+                .encode_to_vec()
         };
         let event = |value: &[u8]| read(value, None).map(|location| location.event_id().map(EventId::get));
         for (text, id) in [("7", Some(7)), ("\"7\"", Some(7)), ("2147483647", Some(i32::MAX)), ("null", None)] {
@@ -322,7 +323,10 @@ mod tests {
             assert_eq!(refused(json(wrong).as_bytes(), None), ["event_id"], "{wrong}");
         }
         assert_eq!(refused(&message(Some(-1)), None), ["event_id"]);
-        assert_eq!(refused(br#"{"person_id":0,"latitude":0,"longitude":1,"event_id":0}"#, None), ["person_id", "event_id"]);
+        assert_eq!(
+            refused(br#"{"person_id":0,"latitude":0,"longitude":1,"event_id":0}"#, None),
+            ["person_id", "event_id"]
+        );
         assert_eq!(refused(br#"{"person_id":1,"latitude":0,"longitude":1,"eventId":1}"#, None), ["eventId"]);
     }
 

@@ -8,7 +8,7 @@ use crate::codec::proto::{
     ListLocationsRequest, ListLocationsResponse, RecordLocationRequest, RecordLocationResponse, StreamLocationsRequest,
 };
 use crate::codec::{self, Listed};
-use crate::domain::{EventId, Error, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
+use crate::domain::{Error, EventId, FieldError, NewLocation, PersonId, Recorded, Result, TimeRange};
 use crate::runtime::{request, trace};
 use crate::service::record::{LocationSink, Outcome};
 use crate::store::{LocationPosition, Store};
@@ -78,8 +78,9 @@ impl LocationService for Locations {
     ) -> Result<Response<ListLocationsResponse>, Status> {
         let question = Question::of(&request.into_inner()).map_err(status::of)?;
         let Question { person, range, after, size } = question;
-        let page =
-            within_time(self.timeout, self.store.event(EventId::FIRST).locations(person, range, after, size)).await.map_err(status::of)?;
+        let page = within_time(self.timeout, self.store.event(EventId::FIRST).locations(person, range, after, size))
+            .await
+            .map_err(status::of)?;
         let listed = Listed::locations(person, range);
         let token = |next: LocationPosition| listed.after_location(next.creation_time, next.id);
         let answer = ListLocationsResponse {

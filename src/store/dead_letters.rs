@@ -414,7 +414,9 @@ pub(super) async fn set_aside(
         .filter_map(|(position, read)| {
             let reason = match &read.location {
                 Err(reason) => plain(reason),
-                Ok(location) if unknown.contains(&(location.event_id(), location.person_id().get())) => unknown_person(location),
+                Ok(location) if unknown.contains(&(location.event_id(), location.person_id().get())) => {
+                    unknown_person(location)
+                }
                 Ok(_) => return None,
             };
             Some(SetAside { position, reason })
@@ -545,7 +547,9 @@ fn unknown_person(location: &NewLocation) -> String {
     let id = location.person_id();
     match location.event_id() {
         None => format!("person_id: nobody has the id {id}; add the person first"),
-        Some(event) => format!("person_id: nobody has the id {id} in event {event}, which event_id names; add the person first"),
+        Some(event) => {
+            format!("person_id: nobody has the id {id} in event {event}, which event_id names; add the person first")
+        }
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) trait Load: Clone + Send + Sized + 'static {
     fn id(&self) -> i64;
 
     /// Those of the ids that exist in the event, in any order.
-    fn load(connection: &mut Connection, event: EventId, ids: &[i64]) -> impl Future<Output = Result<Vec<Self>>> + Send;
+    fn load(connection: &mut Connection, event: EventId, ids: &[i64])
+    -> impl Future<Output = Result<Vec<Self>>> + Send;
 }
 
 /// Looks things of one kind up. Cheap to clone.

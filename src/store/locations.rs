@@ -1,9 +1,9 @@
-use super::{EventStore, Store};
 use super::connection::Connection;
 use super::error::{from_diesel, lost_a_race};
 use super::loader::Load;
 use super::schema::location;
 use super::statement::{Bind, Statement};
+use super::{EventStore, Store};
 use crate::domain::{Error, EventId, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange};
 use crate::geo::{Coordinate, cell_of};
 use chrono::{DateTime, Utc};
@@ -174,14 +174,15 @@ impl EventStore<'_> {
         self.store.partitions.ensure(&mut connection, &order).await;
         let mut retries = Retries::default();
         loop {
-            match connection.transaction(async |connection| record_sorted(connection, self.event, batch.len(), &order).await).await
+            match connection
+                .transaction(async |connection| record_sorted(connection, self.event, batch.len(), &order).await)
+                .await
             {
                 Err(error) if retries.again(&error) => {}
                 done => return done.map_err(from_diesel),
             }
         }
     }
-
 }
 
 impl Store {

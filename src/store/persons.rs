@@ -69,7 +69,11 @@ impl EventStore<'_> {
 
     /// The person, or [`Error::NotFound`].
     pub async fn person(&self, id: PersonId) -> Result<Person> {
-        self.store.person_loader.get(self.event, id.get()).await?.ok_or(Error::NotFound { what: "person", id: id.get() })
+        self.store
+            .person_loader
+            .get(self.event, id.get())
+            .await?
+            .ok_or(Error::NotFound { what: "person", id: id.get() })
     }
 
     /// Persons by id, after `after`, at most `limit`: those in whose names or company each word of `search` occurs, as

@@ -107,7 +107,8 @@ fn dollar_quoted(text: &str, before: &str) -> usize {
     let Some(end) = text[1..].find('$').filter(|_| !in_a_name) else { return 1 };
     let tag = &text[..end + 2];
     let name = &tag[1..tag.len() - 1];
-    let valid = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    let valid =
+        name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
     if !valid {
         return 1;
     }

@@ -1,7 +1,7 @@
 //! The role that writes what is stored into files.
 
 use crate::codec::files::{LocationWriter, Media, MeetingWriter};
-use crate::domain::{EventId, Error, Person, PersonId, Search, TimeRange, parse_duration};
+use crate::domain::{Error, EventId, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::meeting::EncounterRule;
 use crate::service::meetings::{self, Met, Part, Question};
 use crate::store::{DatabaseArgs, Store};
@@ -195,7 +195,12 @@ async fn of_person(
         };
         // A track without points would be one more name in the list of whoever opens the file.
         if count == 0 && !page.items.is_empty() {
-            let key = store.event(EventId::FIRST).described(&[person.id.get()]).await?.remove(&person.id.get()).and_then(|(_, key)| key);
+            let key = store
+                .event(EventId::FIRST)
+                .described(&[person.id.get()])
+                .await?
+                .remove(&person.id.get())
+                .and_then(|(_, key)| key);
             writer.person(out, person, key.as_deref())?;
         }
         for location in &page.items {

@@ -8,7 +8,7 @@ mod nearby;
 
 pub use nearby::{Nearby, nearby};
 
-use crate::domain::{EventId, Error, Page, Person, PersonId, Result, TimeRange};
+use crate::domain::{Error, EventId, Page, Person, PersonId, Result, TimeRange};
 use crate::meeting::{Connection, Encounter, EncounterRule, Fix, Lookups, Meetings, Track};
 use crate::store::{Snapshot, Store};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};

@@ -1,7 +1,7 @@
 //! The locations of others near a person's own, one after the other: an answer that may be as large as the table.
 
 use super::PART as FIXES;
-use crate::domain::{EventId, Error, Location, Person, PersonId, Result, TimeRange};
+use crate::domain::{Error, EventId, Location, Person, PersonId, Result, TimeRange};
 use crate::meeting::{ContactRule, Fix, Lookups, Track};
 use crate::store::{CellTimes, Snapshot, Store};
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,7 +1,7 @@
 //! From what a file says of a person to the person.
 
 use crate::codec::files::{Exported, PersonBy, Who};
-use crate::domain::{EventId, Error, NewPerson, Person, PersonId, Result, text};
+use crate::domain::{Error, EventId, NewPerson, Person, PersonId, Result, text};
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -172,7 +172,11 @@ impl Persons {
         }
         let names: Vec<(&str, &str)> = free.iter().map(|(_, names, _)| *names).collect();
         let there = self.store.event(EventId::FIRST).persons_by_name(&names).await?;
-        let described = self.store.event(EventId::FIRST).described(&there.iter().flatten().map(|id| id.get()).collect::<Vec<_>>()).await?;
+        let described = self
+            .store
+            .event(EventId::FIRST)
+            .described(&there.iter().flatten().map(|id| id.get()).collect::<Vec<_>>())
+            .await?;
         let mut create = Vec::new();
         for ((who, (first, last), company), ids) in free.into_iter().zip(there) {
             // Where the file knows the company, namesakes of another one are others.

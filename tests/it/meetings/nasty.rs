@@ -31,7 +31,7 @@ async fn record(store: &Store, tracks: &Tracks) {
         })
         .collect();
     for batch in locations.chunks(10_000) {
-        store.record_bulk(batch).await.unwrap();
+        store.event(udaconnect::domain::EventId::FIRST).record_bulk(batch).await.unwrap();
     }
     store.vacuum().await.unwrap();
 }

@@ -32,7 +32,11 @@ pub fn store(database: &Database) -> Store {
 
 pub async fn add_persons(store: &Store, count: usize) {
     for _ in 0..count {
-        store.create_person(&NewPerson::new("Ada", "Lovelace", "Engines").unwrap()).await.unwrap();
+        store
+            .event(udaconnect::domain::EventId::FIRST)
+            .create_person(&NewPerson::new("Ada", "Lovelace", "Engines").unwrap())
+            .await
+            .unwrap();
     }
 }
 
@@ -112,9 +116,9 @@ async fn record(store: &Store, case: &Case) {
         })
         .collect();
     let (some, others) = locations.split_at(locations.len() / 2);
-    store.record_bulk(others).await.unwrap();
-    store.record_bulk(&locations[locations.len() / 4..]).await.unwrap();
-    store.record_bulk(some).await.unwrap();
+    store.event(udaconnect::domain::EventId::FIRST).record_bulk(others).await.unwrap();
+    store.event(udaconnect::domain::EventId::FIRST).record_bulk(&locations[locations.len() / 4..]).await.unwrap();
+    store.event(udaconnect::domain::EventId::FIRST).record_bulk(some).await.unwrap();
 }
 
 fn assert_found(found: &[Encounter], expected: Option<&Vec<Stretch>>) -> Result<(), TestCaseError> {
