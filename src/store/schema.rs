@@ -1,4 +1,4 @@
-//! The tables, as diesel knows them. Columns that only SQL fills and reads (`search`, `search_text`) are absent.
+//! The tables, as diesel knows them. Columns that only SQL fills and reads (`search`, `search_text`, a dead letter's `size`) are absent.
 
 diesel::table! {
     person (event_id, id) {
@@ -62,7 +62,6 @@ diesel::table! {
         key_person_id -> Nullable<BigInt>,
         value_length -> Nullable<BigInt>,
         emptied -> Nullable<Timestamptz>,
-        size -> BigInt,
     }
 }
 
