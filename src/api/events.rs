@@ -4,7 +4,7 @@ use super::json::{EventJson, NewEvent as NewEventJson};
 use super::persons::MAX_BODY;
 use super::problem::ProblemJson;
 use super::server::page;
-use crate::codec::{EVENT_FIELDS, Listed, read_event};
+use crate::codec::{EVENT_FIELDS, Listed, all_wrong, read_event};
 use crate::domain::{Error, FieldError, NewEvent, quoted};
 use crate::service::Service;
 use actix_web::http::header::LOCATION;
@@ -63,19 +63,18 @@ pub async fn list(request: HttpRequest, service: Service) -> Response {
 )]
 pub async fn create(request: HttpRequest, payload: web::Payload, service: Service) -> Response {
     let body = extract::json(&request, payload, MAX_BODY, EVENT_FIELDS).await?;
-    let (slug, about, mut errors) = read_event(body, "body");
-    // Of a field that could not be read there is an error already.
-    let read = |field: &str, errors: &[FieldError]| errors.iter().all(|error| error.field != field);
-    let new = NewEvent::new(slug.as_deref().unwrap_or_default(), about);
-    let new = new.map_err(|error| {
-        let more =
-            error.into_fields("body").into_iter().filter(|error| read(&error.field, &errors)).collect::<Vec<_>>();
-        errors.extend(more.into_iter().map(|error| match (error.field.as_str(), &slug) {
-            ("slug", None) => FieldError::new("slug", "is required"),
-            _ => error,
-        }));
-    });
-    let Some(new) = new.ok().filter(|_| errors.is_empty()) else { return Err(Error::Invalid(errors).into()) };
+    let (slug, about, unread) = read_event(body, "body");
+    let new = match (NewEvent::new(slug.as_deref().unwrap_or_default(), about), unread.is_empty()) {
+        (Ok(new), true) => new,
+        (checked, _) => {
+            let required = |error: FieldError| match (error.field.as_str(), &slug) {
+                ("slug", None) => FieldError::new("slug", "is required"),
+                _ => error,
+            };
+            let wrong = checked.err().map(|error| error.into_fields("body")).unwrap_or_default();
+            return Err(Error::Invalid(all_wrong(unread, wrong.into_iter().map(required).collect())).into());
+        }
+    };
     let event = service.create_event(&new).await?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/api/events/{}", event.slug)))
@@ -124,19 +123,15 @@ pub async fn get(request: HttpRequest, service: Service) -> Response {
 pub async fn change(request: HttpRequest, payload: web::Payload, service: Service) -> Response {
     let body = extract::json(&request, payload, MAX_BODY, EVENT_FIELDS).await?;
     let slug = path_event(&request)?;
-    let (given, change, mut errors) = read_event(body, "body");
+    let (given, change, mut unread) = read_event(body, "body");
     if let Some(given) = given.filter(|given| given != slug.as_str()) {
         let message = format!("cannot be changed, since addresses hold it; got {}", quoted(&given));
-        errors.push(FieldError::new("slug", message));
+        unread.push(FieldError::new("slug", message));
     }
-    if !errors.is_empty() {
-        // Whatever else is wrong is named with it, if the event is there to tell.
-        let checked = service.event(&slug).await?.settings.changed(change);
-        let known: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();
-        errors.extend(
-            checked.err().into_iter().flat_map(|error| error.into_fields("body")).filter(|e| !known.contains(&e.field)),
-        );
-        return Err(Error::Invalid(errors).into());
+    if !unread.is_empty() {
+        // Whatever else is wrong is named with it.
+        let wrong = service.event(&slug).await?.settings.changed(change).err().map(|error| error.into_fields("body"));
+        return Err(Error::Invalid(all_wrong(unread, wrong.unwrap_or_default())).into());
     }
     let event = service.change_event(&slug, change).await?;
     Ok(HttpResponse::Ok().json(EventJson::from(&event)))

@@ -85,6 +85,24 @@ fn length(fields: &mut Fields, name: &str) -> Option<TimeDelta> {
     fields.keep(parse_duration(&text).map_err(|message| FieldError::new(name, message)))
 }
 
+/// What could not be read, and what is wrong with the rest. Of a field that could not be read nothing more is said, nor of one that
+/// is judged by it.
+pub fn all_wrong(unread: Vec<FieldError>, wrong: Vec<FieldError>) -> Vec<FieldError> {
+    let judged_by = |field: &str| match field {
+        "gap" => &["within"][..],
+        "rule.gap" => &["rule.within"],
+        "begins" | "ends" => &["begins", "ends", "time_zone"],
+        _ => &[],
+    };
+    let mut all = unread;
+    let unread: Vec<String> = all.iter().map(|error| error.field.clone()).collect();
+    let is_unread = |field: &str| unread.iter().any(|unread| unread == field);
+    let news =
+        |error: &FieldError| !is_unread(&error.field) && !judged_by(&error.field).iter().any(|other| is_unread(other));
+    all.extend(wrong.into_iter().filter(news));
+    all
+}
+
 /// An event as gRPC shows it.
 pub fn event(event: &Event) -> proto::Event {
     let EventSettings { name, time_zone, dates, access, rule, retention_days, k } = &event.settings;

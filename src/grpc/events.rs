@@ -5,7 +5,7 @@ use crate::codec::proto::{
     self, CreateEventRequest, CreateEventResponse, DeleteEventRequest, DeleteEventResponse, GetEventRequest,
     GetEventResponse, ListEventsRequest, ListEventsResponse, UpdateEventRequest, UpdateEventResponse,
 };
-use crate::codec::{Listed, event, event_change, wrong_paths};
+use crate::codec::{Listed, all_wrong, event, event_change, wrong_paths};
 use crate::domain::text::shown_at_most;
 use crate::domain::{Error, NewEvent, Result, Slug};
 use crate::service::{AtEvent, Service};
@@ -53,10 +53,13 @@ impl EventService for Events {
         request: Request<CreateEventRequest>,
     ) -> Result<Response<CreateEventResponse>, Status> {
         let given = request.into_inner().event.unwrap_or_default();
-        let (about, mut errors) = event_change(&given, |_| true);
-        let new = NewEvent::new(&given.slug, about).map_err(|error| errors.extend(error.into_fields("event"))).ok();
-        let Some(new) = new.filter(|_| errors.is_empty()) else {
-            return Err(status::of(status::within("event", named(errors))));
+        let (about, unread) = event_change(&given, |_| true);
+        let new = match (NewEvent::new(&given.slug, about), unread.is_empty()) {
+            (Ok(new), true) => new,
+            (checked, _) => {
+                let wrong = checked.err().map(|error| named(error.into_fields("event"))).unwrap_or_default();
+                return Err(status::of(status::within("event", all_wrong(unread, wrong))));
+            }
         };
         let created = self.service.create_event(&new).await.map_err(status::of)?;
         Ok(Response::new(CreateEventResponse { event: Some(event(&created)) }))
@@ -96,7 +99,7 @@ impl EventService for Events {
         }
         let (change, errors) = event_change(&given, |name| paths.iter().any(|path| path == name));
         if !errors.is_empty() {
-            return Err(status::of(status::within("event", named(errors))));
+            return Err(status::of(status::within("event", errors)));
         }
         let changed = self.service.change_event(&slug, change).await;
         let changed = changed.map_err(|error| match error {
