@@ -1,6 +1,6 @@
 //! Events by REST, gRPC and on the command line.
 
-use super::{about, channel, cli, create, fields, patch, person};
+use super::{about, channel, cli, create, fields, person};
 use crate::support::{Database, Server, eventually};
 use prost_types::{FieldMask, Timestamp};
 use serde_json::{Value, json};
@@ -43,9 +43,9 @@ async fn an_event_is_created_read_listed_changed_and_deleted() {
     assert_eq!((pages.len(), slugs), (2, vec!["default", "sandia-2026", "plain"]));
 
     // An answer that is sent back changes nothing; null takes away.
-    assert_eq!(patch(&server, "/api/events/sandia-2026", &expected).await, (200, expected.clone()));
+    assert_eq!(server.patch("/api/events/sandia-2026", &expected).await, (200, expected.clone()));
     let change = json!({"name": "Later", "begins": null, "ends": null, "retention_days": null});
-    let (status, changed) = patch(&server, "/api/events/sandia-2026", &change).await;
+    let (status, changed) = server.patch("/api/events/sandia-2026", &change).await;
     assert_eq!(status, 200, "{changed}");
     let mut wanted = expected;
     for (name, value) in change.as_object().unwrap() {
@@ -116,7 +116,7 @@ async fn everything_that_is_wrong_with_an_event_is_named() {
             assert_eq!((status, fields(&problem)), (400, vec![*field]), "{field} {value}: {problem}");
             let change =
                 if *field == "gap" { json!({ *field: value }) } else { json!({ *field: value, "gap": "PT24H" }) };
-            let (status, problem) = patch(&server, "/api/events/sandia-2026", &change).await;
+            let (status, problem) = server.patch("/api/events/sandia-2026", &change).await;
             assert_eq!((status, fields(&problem)), (400, vec![*field]), "{field} {value}: {problem}");
         }
     }
@@ -142,7 +142,7 @@ async fn everything_that_is_wrong_with_an_event_is_named() {
     assert_eq!((status, fields(&problem)), (400, vec!["timezone"]));
     assert_eq!(server.post("/api/events", &json!([denver()])).await.0, 400);
     assert_eq!(server.post_raw("/api/events", "text/plain", "x").await.0, 415);
-    let (status, problem) = patch(&server, "/api/events/sandia-2026", &json!({"slug": "other"})).await;
+    let (status, problem) = server.patch("/api/events/sandia-2026", &json!({"slug": "other"})).await;
     assert_eq!((status, fields(&problem)), (400, vec!["slug"]));
     for parameters in ["limit=0", "limit=1001", "cursor=x"] {
         assert_eq!(server.get(&format!("/api/events?{parameters}")).await.0, 400, "{parameters}");

@@ -39,11 +39,6 @@ async fn person(server: &Server, below: &str) -> i64 {
     person["id"].as_i64().unwrap()
 }
 
-async fn patch(server: &Server, path: &str, body: &Value) -> (u16, Value) {
-    let response = server.http.patch(server.url(path)).json(body).send().await.unwrap();
-    (response.status().as_u16(), response.json().await.unwrap())
-}
-
 /// The fields of a problem.
 fn fields(problem: &Value) -> Vec<&str> {
     problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()
