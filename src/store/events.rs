@@ -1,12 +1,13 @@
 //! The events themselves. This stands above events; what belongs to one has its own door ([`Store::event`]).
 
-use super::Store;
 use super::connection::Connection;
 use super::dead_letters;
-use super::error::from_diesel;
+use super::error::{from_diesel, unavailable};
+use super::event_cache::{FRESH, Key, OLDEST};
 use super::schema::{event, location};
 use super::sqlstate::code_of;
 use super::statement::{Bind, Statement};
+use super::{EventStore, Store};
 use crate::domain::{
     Access, Error, Event, EventChange, EventId, EventSettings, FieldError, MeetingRule, NewEvent, Page, Result, Slug,
     TimeRange, quoted, zone,
@@ -17,8 +18,8 @@ use diesel::result::{DatabaseErrorKind, Error as Diesel};
 use diesel::sql_types::BigInt;
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// An event as a row.
 #[derive(Queryable, Selectable, Insertable, AsChangeset)]
@@ -172,11 +173,13 @@ impl Events<'_> {
     }
 
     async fn cached(&self, key: Key) -> Result<Arc<Event>> {
-        match self.store.event_cache.get(&key) {
+        let cache = &self.store.event_cache;
+        let away = cache.is_away();
+        match cache.get(&key) {
             Some((event, age)) if age <= FRESH => Ok(event),
-            Some((event, age)) if age <= OLDEST => {
+            Some((event, age)) if age <= OLDEST || away => {
                 // Whoever asks next has it anew; nobody waits for it.
-                if self.store.event_cache.renew(&key) {
+                if cache.renew(&key) {
                     let store = self.store.clone();
                     tokio::spawn(async move {
                         let _ = store.events().fetch(&key).await;
@@ -184,15 +187,29 @@ impl Events<'_> {
                 }
                 Ok(event)
             }
-            Some((event, _)) => match self.fetch(&key).await {
-                Err(Error::Unavailable { .. } | Error::TimedOut(_)) => Ok(event),
-                fetched => fetched,
+            Some((event, _)) => match tokio::time::timeout(PATIENCE, self.fetch(&key)).await {
+                Ok(Err(Error::Unavailable { .. } | Error::TimedOut(_))) => Ok(event),
+                Ok(fetched) => fetched,
+                Err(_) => {
+                    cache.note(true);
+                    Ok(event)
+                }
             },
+            None if away => tokio::time::timeout(PATIENCE, self.fetch(&key))
+                .await
+                .unwrap_or_else(|_| Err(unavailable("events could not be asked for just now"))),
             None => self.fetch(&key).await,
         }
     }
 
     async fn fetch(&self, key: &Key) -> Result<Arc<Event>> {
+        let fetched = self.fetch_now(key).await;
+        let away = matches!(fetched, Err(Error::Unavailable { .. } | Error::TimedOut(_)));
+        self.store.event_cache.note(away);
+        fetched
+    }
+
+    async fn fetch_now(&self, key: &Key) -> Result<Arc<Event>> {
         let connection = &mut self.store.connection().await?;
         let all = event::table.select(EventRow::as_select());
         let row: Option<EventRow> = match key {
@@ -337,6 +354,21 @@ const PERSONS: i64 = 100;
 /// Locations that are deleted at a time, about.
 const ROWS: u64 = 10_000;
 
+impl EventStore<'_> {
+    /// An error of the database as the caller's: a person of an event that has just been deleted is of an unknown one.
+    pub(super) fn told(&self, error: Diesel) -> Error {
+        match error {
+            Diesel::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
+                let key = Key::Id(self.id());
+                let slug = self.store.event_cache.get(&key).map(|(event, _)| event.slug.to_string());
+                self.store.event_cache.forget(&key);
+                slug.map_or_else(|| unknown(&key), Error::UnknownEvent)
+            }
+            error => from_diesel(error),
+        }
+    }
+}
+
 /// Whether the schema says that older versions, which know one event only, may still run (object_not_in_prerequisite_state).
 fn is_too_early(error: &Diesel) -> bool {
     matches!(error, Diesel::DatabaseError(_, info) if code_of(info.message()) == Some("55000"))
@@ -392,68 +424,5 @@ impl From<Failed> for Error {
     }
 }
 
-/// How old what is known of an event may be before it is asked for again.
-const FRESH: Duration = Duration::from_secs(1);
-/// How old it may be before whoever wants it waits.
-pub const OLDEST: Duration = Duration::from_secs(4);
-
-/// How an event is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Slug(Slug),
-    Id(EventId),
-}
-
-/// Events that were asked for lately, so that no request costs another round trip.
-#[derive(Default)]
-pub(super) struct EventCache(Mutex<HashMap<Key, Known>>);
-
-struct Known {
-    event: Arc<Event>,
-    since: Instant,
-    /// When somebody last went to ask for it again.
-    asked: Instant,
-}
-
-impl EventCache {
-    /// More are not kept; they are a few hundred bytes each.
-    const MOST: usize = 2_000;
-
-    fn get(&self, key: &Key) -> Option<(Arc<Event>, Duration)> {
-        self.lock().get(key).map(|known| (known.event.clone(), known.since.elapsed()))
-    }
-
-    /// Whether it is for the caller to ask for it again: nobody else is about to.
-    fn renew(&self, key: &Key) -> bool {
-        let mut events = self.lock();
-        let Some(known) = events.get_mut(key) else { return false };
-        let mine = known.asked.elapsed() > FRESH;
-        if mine {
-            known.asked = Instant::now();
-        }
-        mine
-    }
-
-    fn put(&self, event: &Arc<Event>) {
-        let mut events = self.lock();
-        if events.len() >= Self::MOST {
-            events.clear();
-        }
-        let now = Instant::now();
-        for key in [Key::Slug(event.slug.clone()), Key::Id(event.id)] {
-            events.insert(key, Known { event: event.clone(), since: now, asked: now });
-        }
-    }
-
-    fn forget(&self, key: &Key) {
-        let mut events = self.lock();
-        if let Some(known) = events.remove(key) {
-            events.remove(&Key::Slug(known.event.slug.clone()));
-            events.remove(&Key::Id(known.event.id));
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
+/// How long somebody waits to have anew what is known already, or while the database is away.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ mod connection;
 mod dead_letters;
 mod door;
 mod error;
+mod event_cache;
 mod events;
 mod loader;
 mod locations;
@@ -59,7 +60,7 @@ pub struct Store {
     exhausted: Arc<AtomicBool>,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,
-    event_cache: Arc<events::EventCache>,
+    event_cache: Arc<event_cache::EventCache>,
     probe: Arc<Mutex<Probe>>,
     _watch: Arc<connect::AbortOnDrop>,
 }

@@ -63,7 +63,7 @@ impl EventStore<'_> {
             .returning(PersonRow::as_returning())
             .get_result(&mut self.store.connection().await?)
             .await
-            .map_err(from_diesel)?
+            .map_err(|error| self.told(error))?
             .into_domain()
     }
 
@@ -155,7 +155,7 @@ impl EventStore<'_> {
             match statement().load(&mut connection).await {
                 // An older program may have the same key at this moment; it goes by an index of its own, the keys alone.
                 Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if retries.any() => {}
-                done => break done.map_err(from_diesel)?,
+                done => break done.map_err(|error| self.told(error))?,
             }
         };
         let mut ids = vec![None; persons.len()];

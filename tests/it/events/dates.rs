@@ -248,7 +248,7 @@ async fn days_are_those_of_the_events_zone() {
         assert_eq!(count(path).await, if expected == denver { 2 } else { 1 });
     }
     let days = async |path: &str| -> Vec<String> {
-        let (_, list) = server.get(&format!("{path}")).await;
+        let (_, list) = server.get(path).await;
         list.as_array()
             .unwrap()
             .iter()

@@ -160,12 +160,10 @@ async fn an_event_with_something_in_it_is_deleted_by_force_only() {
     for _ in 0..250 {
         person(&server, "/api/events/full").await;
     }
-    let sql = format!(
-        "INSERT INTO location (event_id, person_id, creation_time, cell, coordinate)
+    let sql = "INSERT INTO location (event_id, person_id, creation_time, cell, coordinate)
          SELECT p.event_id, p.id, '2026-06-01'::timestamptz + n * interval '1 minute', 1, 'POINT(101 1)'
-         FROM person AS p, generate_series(1, 60) AS n"
-    );
-    database.client().await.batch_execute(&sql).await.unwrap();
+         FROM person AS p, generate_series(1, 60) AS n";
+    database.client().await.batch_execute(sql).await.unwrap();
     for (path, status) in [("", 409), ("?force=false", 409), ("?force=maybe", 400)] {
         let (got, problem) = server.delete(&format!("/api/events/full{path}")).await;
         assert_eq!(got, status, "{problem}");
@@ -357,4 +355,17 @@ async fn an_operator_makes_and_changes_events_on_the_command_line() {
         assert!(status == Some(1) && text.contains(named), "{arguments:?}: {text}");
     }
     assert_eq!(cli(&database, &["event", "show", "No such"]).await.0, Some(2));
+}
+
+/// A server that still knows an event which is gone says that it is gone.
+#[tokio::test]
+async fn an_event_that_was_deleted_elsewhere_is_unknown_at_once_to_whoever_writes() {
+    let database = Database::new().await;
+    let server = Server::start(&database).await;
+    create(&server, "gone", json!({})).await;
+    assert_eq!(server.get("/api/events/gone/persons").await.0, 200);
+    database.client().await.batch_execute("DELETE FROM event WHERE slug = 'gone'").await.unwrap();
+    let ada = json!({"first_name": "Ada", "last_name": "Lovelace", "company_name": "Engines"});
+    let (status, problem) = server.post("/api/events/gone/persons", &ada).await;
+    assert_eq!((status, fields(&problem)), (404, vec!["event"]), "{problem}");
 }
