@@ -1,7 +1,7 @@
 //! That several servers could share the events: no statement of the program touches the rows of more than one, but for those
 //! that are listed here.
 
-use crate::support::{Asked, Database, Recorder, Server, TOPIC, Worker, eventually, run};
+use crate::support::{Asked, Database, Recorder, Server, TOPIC, Worker, eventually, run, skipped};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -225,4 +225,40 @@ async fn every_statement_touches_the_rows_of_one_event() {
     // That a statement of several events is found.
     let every = Asked { sql: "SELECT id FROM person WHERE id = 1".to_owned(), ..Asked::default() };
     assert_eq!(touched(&client, &every).await["person"].len(), 4);
+}
+
+#[tokio::test]
+async fn without_citus_distributing_says_what_is_missing() {
+    let database = Database::new().await;
+    let output = run(&["migrate", "--distribute"], &[("DATABASE_URL", &database.url())]).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("extension citus"), "{output:?}");
+    // And changes nothing.
+    let output = run(&["migrate", "--check"], &[("DATABASE_URL", &database.url())]).await;
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[tokio::test]
+async fn events_are_divided_among_the_servers_of_a_citus_cluster() {
+    let Ok(url) = std::env::var("UDACONNECT_TEST_CITUS_URL") else {
+        skipped(
+            "a Citus cluster",
+            "UDACONNECT_TEST_CITUS_URL names none; it is a database of its own, without any table",
+        );
+        return;
+    };
+    let output = run(&["migrate", "--distribute"], &[("DATABASE_URL", &url)]).await;
+    assert!(output.status.success(), "{output:?}");
+    let server = Server::with(&[("DATABASE_URL", &url)]).await;
+    let person = server.person().await;
+    let location =
+        json!({"person_id": person, "latitude": 1, "longitude": 101, "creation_time": "2026-06-02T10:00:00Z"});
+    assert_eq!(server.post("/api/locations", &location).await.0, 201);
+    assert_eq!(server.post("/api/locations", &location).await.0, 201);
+    let (status, listed) = server.get(&format!("/api/persons/{person}/locations")).await;
+    assert_eq!((status, listed.as_array().unwrap().len()), (200, 1));
+    for path in ["connections?distance=10", "days", "connection?start_date=2026-06-01&end_date=2026-06-30&distance=5"] {
+        assert_eq!(server.get_any(&format!("/api/persons/{person}/{path}")).await, 200, "{path}");
+    }
+    assert_eq!(server.delete(&format!("/api/persons/{person}")).await.0, 204);
 }
