@@ -1,6 +1,6 @@
 //! The value of a Kafka record ↔ a location.
 
-use super::{Fields, LOCATION_FIELDS, location, object, proto, read_location, to_timestamp};
+use super::{Fields, LOCATION_FIELDS, location, misspelt, object, proto, read_location, to_timestamp};
 use crate::domain::{Error, EventId, FieldError, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
@@ -157,13 +157,21 @@ fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
         Value::Object(object) => object.remove(EVENT).filter(|given| !given.is_null()),
         _ => None,
     };
+    let wrong = match &value {
+        Value::Object(object) => object.keys().find_map(|name| misspelt(name, &[EVENT])),
+        _ => None,
+    };
     let event = given.map(|given| {
         let mut fields = Fields::of(serde_json::json!({ EVENT: given }), "value", &[EVENT])?;
         let id = fields.integer(EVENT);
         fields.finish(id).and_then(event)
     });
+    let event = match wrong {
+        Some(error) => Err(vec![error]),
+        None => event.transpose(),
+    };
     let location = read_location(value, "value", clock.now(), clock.max_ahead).map_err(Error::from);
-    of_event(location, event.transpose())
+    of_event(location, event)
 }
 
 /// The field of a record that names the event.
