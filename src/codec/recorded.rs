@@ -1,7 +1,7 @@
 //! The value of a Kafka record ↔ a location.
 
-use super::{Fields, LOCATION_FIELDS, location, object, proto, read_location, to_timestamp};
-use crate::domain::{Error, EventId, FieldError, NewLocation, Result, quoted, shown};
+use super::{Fields, LOCATION_FIELDS, location, misspelt, object, proto, read_location, to_timestamp};
+use crate::domain::{Error, EventId, FieldError, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
@@ -158,30 +158,25 @@ fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
         object.insert("creation_time".to_owned(), clock.default()?.to_rfc3339().into());
     }
     // Taken out: a location in a request has no such field, since its event is in the address.
-    let (given, misspelt) = match &mut value {
-        Value::Object(object) => (
-            object.remove(EVENT).filter(|given| !given.is_null()),
-            object.keys().find(|name| is_misspelt_event(name)).cloned(),
-        ),
-        _ => (None, None),
+    let given = match &mut value {
+        Value::Object(object) => object.remove(EVENT).filter(|given| !given.is_null()),
+        _ => None,
     };
-    if let Some(name) = misspelt {
-        return Err(Error::invalid(shown(&name), format!("is not known; did you mean {EVENT}?")));
-    }
+    let wrong = match &value {
+        Value::Object(object) => object.keys().find_map(|name| misspelt(name, &[EVENT])),
+        _ => None,
+    };
     let event = given.map(|given| {
         let mut fields = Fields::of(serde_json::json!({ EVENT: given }), "value", &[EVENT])?;
         let id = fields.integer(EVENT);
         fields.finish(id).and_then(event)
     });
+    let event = match wrong {
+        Some(error) => Err(vec![error]),
+        None => event.transpose(),
+    };
     let location = read_location(value, "value").check(clock.now(), clock.max_ahead).map_err(Error::from);
-    of_event(location, event.transpose())
-}
-
-/// Whether a name is that of the event but for its case and what stands between the words. Others that are near it may be
-/// somebody's own.
-fn is_misspelt_event(name: &str) -> bool {
-    let letters = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
-    name.len() <= 2 * EVENT.len() && letters(name) == letters(EVENT)
+    of_event(location, event)
 }
 
 /// The field of a record that names the event.

@@ -37,6 +37,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long it tries.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// What Citus is told of each table. Those that are above events stay on the coordinator.
+const DISTRIBUTED: [(&str, &str); 3] = [
+    ("event", "SELECT create_reference_table('event')"),
+    ("person", "SELECT create_distributed_table('person', 'event_id')"),
+    ("location", "SELECT create_distributed_table('location', 'event_id', colocate_with => 'person')"),
+];
+
 /// The version of one migration that was run or reverted.
 pub type Applied = String;
 
@@ -110,6 +117,34 @@ impl Migrator {
             self.run(migration, migration.down, &note).await?;
         }
         Ok(applied)
+    }
+
+    /// Divides the events among the servers of a Citus cluster: all of one event's rows are on one. Returns the tables that were
+    /// not divided yet. [`Error::Invalid`] where there is no Citus, or an older version may still run.
+    pub async fn distribute(&mut self) -> Result<Vec<&'static str>> {
+        let there = texts(&mut self.connection, "SELECT 'yes' AS line FROM pg_extension WHERE extname = 'citus'").await;
+        if there.map_err(from_diesel)?.is_empty() {
+            let why = "needs a database with the extension citus, and this one has none; without it everything stays on one \
+                       server, which needs no step";
+            return Err(Error::invalid("--distribute", why));
+        }
+        let pending = pending(&mut self.connection).await?;
+        if pending != Pending::default() {
+            let why =
+                "needs the whole schema, and keys that begin with the event; run `udaconnect migrate --contract` first";
+            return Err(Error::invalid("--distribute", why));
+        }
+        self.lock().await?;
+        let mut done = Vec::new();
+        for (table, call) in DISTRIBUTED {
+            let known = format!("SELECT 'yes' AS line FROM pg_dist_partition WHERE logicalrelid = '{table}'::regclass");
+            if texts(&mut self.connection, &known).await.map_err(from_diesel)?.is_empty() {
+                tracing::info!(table, "distributing");
+                self.connection.batch_execute(call).await.map_err(|error| explain("--distribute", error))?;
+                done.push(table);
+            }
+        }
+        Ok(done)
     }
 
     async fn lock(&mut self) -> Result<()> {

@@ -18,6 +18,9 @@ pub struct Args {
     /// Also remove what only older versions of the program use; when none of them runs any more, nor will
     #[arg(long, env = "MIGRATE_CONTRACT", conflicts_with = "revert")]
     contract: bool,
+    /// Divide the events among the servers of a Citus cluster, all of an event on one; only where that extension is
+    #[arg(long, conflicts_with_all = ["check", "revert"])]
+    distribute: bool,
     /// How long to wait for a database that does not answer yet
     #[arg(long, env = "MIGRATE_WAIT", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     wait: u64,
@@ -44,6 +47,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     for name in &done {
         println!("{verb} {name}");
+    }
+    if args.distribute {
+        for table in migrator.distribute().await? {
+            println!("distributed {table}");
+        }
+        println!("events are distributed");
+        return Ok(());
     }
     let pending = migrator.pending().await?;
     if done.is_empty() && pending.needed == 0 {

@@ -12,6 +12,8 @@ mod bounds;
 mod cli;
 mod docs;
 mod encrypted;
+mod event_rows;
+mod event_statements;
 mod events;
 mod faults;
 mod grpc;
