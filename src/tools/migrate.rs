@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, env = "MIGRATE_CONTRACT", conflicts_with = "revert")]
     contract: bool,
     /// Divide the events among the servers of a Citus cluster, all of an event on one; only where that extension is
-    #[arg(long, conflicts_with_all = ["check", "revert"])]
+    #[arg(long, env = "MIGRATE_DISTRIBUTE", conflicts_with_all = ["check", "revert"])]
     distribute: bool,
     /// How long to wait for a database that does not answer yet
     #[arg(long, env = "MIGRATE_WAIT", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
