@@ -1,5 +1,5 @@
-//! Compiles proto/ to Rust, with protox, so that nobody has to install protoc; and tells cargo when the web app that is embedded
-//! in the binary has changed.
+//! Compiles proto/ to Rust, with protox, so that nobody has to install protoc; puts migrations/ into the binary; and tells cargo
+//! when the web app that is embedded in it has changed.
 
 use std::path::Path;
 
@@ -11,7 +11,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(path) = watched {
         println!("cargo::rerun-if-changed={path}");
     }
+    if std::env::var_os("CARGO_FEATURE_STORE").is_some() {
+        migrations()?;
+    }
     protobuf()
+}
+
+/// Writes `MIGRATIONS`, oldest first, for `store/migrations.rs`.
+fn migrations() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=migrations");
+    let root = std::path::absolute("migrations")?;
+    let mut names: Vec<String> = std::fs::read_dir(&root)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    names.retain(|name| !name.starts_with('.'));
+    names.sort();
+    let mut code = format!("const MIGRATIONS: [Migration; {}] = [\n", names.len());
+    for name in &names {
+        let version: String = name.split('_').next().unwrap_or_default().replace('-', "");
+        let file = |file: &str| format!("include_str!({:?})", root.join(name).join(file));
+        let (up, down) = (file("up.sql"), file("down.sql"));
+        code += &format!("    Migration {{ version: {version:?}, name: {name:?}, up: {up}, down: {down} }},\n");
+    }
+    code += "];\n";
+    Ok(std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("migrations.rs"), code)?)
 }
 
 #[cfg(feature = "codec")]

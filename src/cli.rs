@@ -41,6 +41,8 @@ enum Role {
     Standalone(crate::standalone::Args),
     #[cfg(feature = "migrate")]
     Migrate(crate::tools::migrate::Args),
+    #[cfg(feature = "event")]
+    Event(crate::tools::event::Args),
     #[cfg(feature = "seed")]
     Seed(crate::tools::seed::Args),
     #[cfg(feature = "simulate")]
@@ -165,6 +167,8 @@ impl Role {
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
             Self::Migrate(args) => until(shutdown, crate::tools::migrate::run(args)).await,
+            #[cfg(feature = "event")]
+            Self::Event(args) => until(shutdown, crate::tools::event::run(args)).await,
             #[cfg(feature = "seed")]
             Self::Seed(args) => until(shutdown, crate::tools::seed::run(args)).await,
             #[cfg(feature = "simulate")]

@@ -44,7 +44,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     let api_port = api_listener.local_addr()?.port();
     let store = Store::new(&args.service.database, "standalone")?;
     store.check_at_start().await?;
-    let (service, drain) = Service::new(store.clone(), &args.service.ingest)?;
+    let (service, drain) = Service::new(store.clone(), &args.service.ingest, args.service.event.default_event.clone())?;
     let (clock, kafka) = (args.service.ingest.clock.clock(), &args.service.ingest.kafka);
     // A role that fails takes the others with it: a part of a service would look like the whole.
     let stop = shutdown.child_token();

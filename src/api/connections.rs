@@ -16,6 +16,7 @@ use actix_web::http::header::{CACHE_CONTROL, VARY};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use futures_util::stream;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("tz" = Option<String>, Query, description = "The time zone that days are counted in, by its IANA name; UTC when absent", example = "America/Denver"),
+        ("tz" = Option<String>, Query, description = "The time zone that days are counted in, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
     ),
     responses(
         (status = 200, description = "Days, oldest first", body = [DayJson]),
@@ -46,7 +47,7 @@ const NEARBY_DISTANCE_M: f64 = 5.0;
 )]
 pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
-    let zone = zone(&Query::of(&request, &["tz"])?)?;
+    let zone = Query::of(&request, &["tz"])?.zone(at.zone())?;
     let days = at.days(person, zone.name()).await?;
     Ok(tagged(&request, HttpResponse::Ok(), days.into_iter().map(DayJson::from)))
 }
@@ -62,11 +63,12 @@ pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
-        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
-        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent", maximum = 1000),
-        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent"),
-        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes (or `within`, if that is more) when absent"),
+        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this day", example = "2026-06-01"),
+        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day", example = "2026-06-01"),
+        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
+        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent, below an event the event's", maximum = 1000),
+        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent, below an event the event's"),
+        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes when absent, below an event the event's (or `within`, if that is more)"),
         ("min_duration" = Option<String>, Query, description = "Only persons met for so long in all"),
         ("limit" = Option<u32>, Query, description = "The most persons in this page; 100 when absent", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
@@ -88,9 +90,10 @@ pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
     )
 )]
 pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
-    let names = ["start_date", "end_date", "distance", "within", "gap", "min_duration", "limit", "cursor", "include"];
+    let names =
+        ["start_date", "end_date", "tz", "distance", "within", "gap", "min_duration", "limit", "cursor", "include"];
     let query = Query::of(&request, &names)?;
-    let asked = meeting_query(&request, &query)?;
+    let asked = meeting_query(&at, &request, &query)?;
     let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let form = form(&request)?;
@@ -135,11 +138,12 @@ pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
         ("other_id" = i64, Path, description = "The other person's id", minimum = 1, example = 2),
-        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
-        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
-        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent", maximum = 1000),
-        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent"),
-        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes (or `within`, if that is more) when absent"),
+        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this day", example = "2026-06-01"),
+        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day", example = "2026-06-01"),
+        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
+        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent, below an event the event's", maximum = 1000),
+        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent, below an event the event's"),
+        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes when absent, below an event the event's (or `within`, if that is more)"),
     ),
     responses(
         (status = 200, description = "Encounters, oldest first",
@@ -155,8 +159,8 @@ pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
     )
 )]
 pub async fn between(request: HttpRequest, at: AtEvent) -> Response {
-    let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "gap"])?;
-    let asked = meeting_query(&request, &query)?;
+    let query = Query::of(&request, &["start_date", "end_date", "tz", "distance", "within", "gap"])?;
+    let asked = meeting_query(&at, &request, &query)?;
     let other = path_person(&request, "other_id")?;
     let form = form(&request)?;
     let encounters = at.encounters(asked, other).await?;
@@ -192,8 +196,9 @@ pub async fn between(request: HttpRequest, at: AtEvent) -> Response {
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("start_date" = String, Query, description = "From this time on, or from the beginning of this UTC day", example = "2026-06-01"),
-        ("end_date" = String, Query, description = "Before this time, or to the end of this UTC day", example = "2026-06-01"),
+        ("start_date" = String, Query, description = "From this time on, or from the beginning of this day", example = "2026-06-01"),
+        ("end_date" = String, Query, description = "Before this time, or to the end of this day", example = "2026-06-01"),
+        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
         ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 5 when absent", maximum = 1000),
         ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; unlimited when absent"),
         ("limit" = Option<u32>, Query, description = "The most locations; unlimited when absent", minimum = 1),
@@ -211,11 +216,11 @@ pub async fn between(request: HttpRequest, at: AtEvent) -> Response {
 )]
 pub async fn nearby(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
-    let query = Query::of(&request, &["start_date", "end_date", "distance", "within", "limit"])?;
+    let query = Query::of(&request, &["start_date", "end_date", "tz", "distance", "within", "limit"])?;
     let mut parameters = Parameters::of(&query);
     parameters.require("start_date");
     parameters.require("end_date");
-    let range = parameters.range();
+    let range = parameters.range(at.zone());
     let (distance, within) = (parameters.distance(), parameters.duration("within"));
     let rule = parameters.check(ContactRule::new(distance.unwrap_or(NEARBY_DISTANCE_M), within));
     let (range, rule) = parameters.finish(range.zip(rule))?;
@@ -311,13 +316,13 @@ impl Listing {
 }
 
 /// What whom-did-I-meet questions have in common; the errors name every wrong parameter.
-fn meeting_query(request: &HttpRequest, query: &Query) -> Result<MeetingQuery, Error> {
+fn meeting_query(at: &AtEvent, request: &HttpRequest, query: &Query) -> Result<MeetingQuery, Error> {
     let person = path_person(request, "id")?;
     let mut parameters = Parameters::of(query);
-    let range = parameters.range();
+    let range = parameters.range(at.zone());
     let distance = parameters.distance();
     let (within, gap) = (parameters.duration("within"), parameters.duration("gap"));
-    let rule = parameters.check(EncounterRule::new(distance, within, gap));
+    let rule = parameters.check(EncounterRule::with_defaults(at.rule(), distance, within, gap));
     parameters.duration("min_duration");
     let (range, rule) = parameters.finish(range.zip(rule))?;
     Ok(MeetingQuery { person, range, rule })
@@ -341,8 +346,10 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn range(&mut self) -> Option<TimeRange> {
-        self.check(TimeRange::parse(self.query.get("start_date"), self.query.get("end_date")))
+    /// `zone` is whose days are meant where the query does not say.
+    fn range(&mut self, zone: Tz) -> Option<TimeRange> {
+        let zone = self.check(self.query.zone(zone))?;
+        self.check(TimeRange::parse_in(self.query.get("start_date"), self.query.get("end_date"), zone))
     }
 
     /// A distance in metres, if it is a number; the rule knows its bounds.
@@ -386,13 +393,4 @@ fn include(query: &Query, form: Form) -> Result<bool, Error> {
         }
         (Some(other), _) => Err(Error::invalid("include", format!("must be encounters; got {}", quoted(other)))),
     }
-}
-
-/// The time zone to count days in; UTC when none is given.
-fn zone(query: &Query) -> Result<chrono_tz::Tz, Error> {
-    let Some(text) = query.get("tz") else { return Ok(chrono_tz::UTC) };
-    text.parse().map_err(|_| {
-        let message = format!("must be a time zone's name such as America/Denver or UTC; got {}", quoted(text));
-        Error::invalid("tz", message)
-    })
 }

@@ -1,7 +1,7 @@
 //! The API's own description: OpenAPI from the code, and Swagger UI from the binary.
 
 use super::problem::{Problem, no_such_path};
-use super::{connections, locations, owntracks, persons, receipts, server};
+use super::{connections, events, locations, owntracks, persons, receipts, server};
 use crate::runtime::headers::protect;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use utoipa::OpenApi;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{self, Required};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +22,7 @@ use utoipa::OpenApi;
             durations seconds. Errors are RFC 9457 problem details."
     ),
     tags(
+        (name = "events", description = "Conferences; persons and locations are their event's"),
         (name = "persons", description = "Attendees"),
         (name = "locations", description = "Where they were"),
         (name = "connections", description = "Whom they met"),
@@ -29,14 +33,43 @@ use utoipa::OpenApi;
         persons::create, persons::list, persons::get, persons::delete,
         locations::record, locations::record_batch, owntracks::record, locations::get, locations::delete, locations::of_person,
         receipts::get,
+        events::list, events::create, events::get, events::change, events::delete,
         connections::days, connections::list, connections::between, connections::nearby,
         server::health,
     )
 )]
 struct Document;
 
-static DOCUMENT: LazyLock<String> =
-    LazyLock::new(|| Document::openapi().to_pretty_json().expect("the document is made of texts and numbers"));
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    of_events(Document::openapi()).to_pretty_json().expect("the document is made of texts and numbers")
+});
+
+/// Adds what there is of the default event once more, below each event.
+fn of_events(mut document: openapi::OpenApi) -> openapi::OpenApi {
+    let of_default = document.paths.paths.iter().filter_map(|(path, item)| {
+        let below = path
+            .strip_prefix("/api/")
+            .filter(|below| ["persons", "locations", "receipts"].iter().any(|kind| below.starts_with(kind)))?;
+        let mut item = item.clone();
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let event = ParameterBuilder::new()
+                .name("event")
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some("The event's slug"))
+                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                .example(Some("default".into()))
+                .build();
+            operation.parameters.get_or_insert_default().insert(0, event.into());
+            operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_of_event"));
+        }
+        Some((format!("/api/events/{{event}}/{below}"), item))
+    });
+    let of_events: Vec<_> = of_default.collect();
+    document.paths.paths.extend(of_events);
+    document
+}
 
 /// The document that `/openapi.json` shows.
 pub async fn openapi() -> HttpResponse {

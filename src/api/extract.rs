@@ -3,23 +3,61 @@
 use super::body;
 use super::problem::Problem;
 use crate::codec::{misspelt, object};
-use crate::domain::{Error, EventId, FieldError, PersonId, quoted};
+use crate::domain::text::shown_at_most;
+use crate::domain::{Error, FieldError, PersonId, Slug, quoted, zone};
 use crate::service::{AtEvent, Service};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
+use chrono_tz::Tz;
 use serde_json::Value;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
 
 /// What can be done at the event that a request is about: every handler gets its use cases here.
 impl FromRequest for AtEvent {
     type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let service = request.app_data::<Service>().cloned();
+        let named = request.match_info().get(EVENT).is_some().then(|| path_event(request));
+        Box::pin(async move {
+            let service = service.ok_or_else(|| Error::Internal("the server has no use cases".to_owned()))?;
+            match named {
+                Some(slug) => Ok(service.at_slug(&slug?).await?),
+                None => Ok(service.at_default().await?),
+            }
+        })
+    }
+}
+
+/// What the event is called in paths.
+const EVENT: &str = "event";
+
+/// The event in the path. What is no slug is no event's.
+pub fn path_event(request: &HttpRequest) -> Result<Slug, Error> {
+    let text = request.match_info().get(EVENT).unwrap_or_default();
+    Slug::new(EVENT, text).map_err(|_| Error::UnknownEvent(shown_at_most(text, 2 * Slug::MAX_CHARS)))
+}
+
+/// The path of something of the event that the request is about, below the path that was asked.
+pub fn below(request: &HttpRequest, path: &str) -> String {
+    match request.match_info().get(EVENT) {
+        Some(event) => format!("/api/events/{event}/{path}"),
+        None => format!("/api/{path}"),
+    }
+}
+
+/// The use cases that are above events.
+impl FromRequest for Service {
+    type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let at = request.app_data::<Service>().map(|service| service.at(EventId::FIRST));
-        ready(at.ok_or_else(|| Error::Internal("the server has no use cases".to_owned()).into()))
+        let service = request.app_data::<Service>().cloned();
+        ready(service.ok_or_else(|| Error::Internal("the server has no use cases".to_owned()).into()))
     }
 }
 
@@ -73,6 +111,11 @@ impl Query {
             .find(|(given, _)| given == name)
             .map(|(_, value)| value.as_str())
             .filter(|value| !value.is_empty())
+    }
+
+    /// The time zone `tz`, or this one.
+    pub fn zone(&self, default: Tz) -> Result<Tz, Error> {
+        self.get("tz").map_or(Ok(default), |text| Ok(zone("tz", text)?))
     }
 
     /// How many items a page may have.

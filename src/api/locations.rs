@@ -1,7 +1,7 @@
 use super::Response;
 use super::batch;
 use super::body;
-use super::extract::{self, Kind, Query, path_id, path_person};
+use super::extract::{self, Kind, Query, below, path_id, path_person};
 use super::files;
 use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
 use super::negotiate::{Form, form};
@@ -50,14 +50,14 @@ pub async fn record(request: HttpRequest, payload: web::Payload, at: AtEvent) ->
     let body = extract::json(&request, payload, MAX_BODY, LOCATION_FIELDS).await?;
     let location = match at.intake().record_and_show(read_location(body, "body")).await? {
         Ok(Kept::Stored(location)) => location,
-        Ok(Kept::Queued(receipt)) => return Ok(queued(receipt)),
+        Ok(Kept::Queued(receipt)) => return Ok(queued(&request, receipt)),
         Err(Refusal::Fields(errors)) => return Err(Error::Invalid(errors).into()),
         Err(unknown @ Refusal::UnknownPerson(_)) => {
             return Err(Problem::fields(StatusCode::NOT_FOUND, unknown.into_fields()));
         }
     };
     Ok(HttpResponse::Created()
-        .insert_header((LOCATION, format!("/api/locations/{}", location.id)))
+        .insert_header((LOCATION, below(&request, &format!("locations/{}", location.id))))
         .json(LocationJson::from(location)))
 }
 
@@ -171,8 +171,9 @@ pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {
     tag = "locations",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("start_date" = Option<String>, Query, description = "From this time or the beginning of this day (UTC) on", example = "2026-06-02"),
-        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day (UTC)", example = "2026-06-02"),
+        ("start_date" = Option<String>, Query, description = "From this time or the beginning of this day on", example = "2026-06-02"),
+        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day", example = "2026-06-02"),
+        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
         ("limit" = Option<u32>, Query, description = "The most locations in this page; 1000 when absent", minimum = 1, maximum = 10000),
         ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
     ),
@@ -190,8 +191,9 @@ pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {
 )]
 pub async fn of_person(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
-    let query = Query::of(&request, &["start_date", "end_date", "limit", "cursor"])?;
-    let range = TimeRange::parse(query.get("start_date"), query.get("end_date"))?;
+    let query = Query::of(&request, &["start_date", "end_date", "tz", "limit", "cursor"])?;
+    let zone = query.zone(at.zone())?;
+    let range = TimeRange::parse_in(query.get("start_date"), query.get("end_date"), zone)?;
     let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
     let listed = Listed::locations(person, range);
     let after =

@@ -4,6 +4,7 @@ mod batch;
 mod body;
 mod connections;
 mod docs;
+mod events;
 mod extract;
 mod files;
 mod json;

@@ -134,7 +134,7 @@ pub async fn record(
         accuracy_m: report.accuracy_m,
     };
     // A person is created only for a location that can be stored.
-    at.clock().check(location(1)).map_err(as_the_app_names)?;
+    at.check(location(1)).map_err(as_the_app_names)?;
     let person = person(&at, &settings.owntracks, &user, &device).await?;
     match at.intake().record_one(location(person.get())).await? {
         // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.

@@ -1,5 +1,5 @@
 use super::Response;
-use super::extract::{self, Query, path_person};
+use super::extract::{self, Query, below, path_person};
 use super::json::{NewPerson as NewPersonJson, PersonJson};
 use super::problem::ProblemJson;
 use super::server::page;
@@ -44,7 +44,7 @@ pub async fn create(request: HttpRequest, payload: web::Payload, at: AtEvent) ->
     let person = fields.finish(person).map_err(Error::Invalid)?;
     let person = at.create_person(&person).await?;
     Ok(HttpResponse::Created()
-        .insert_header((LOCATION, format!("/api/persons/{}", person.id)))
+        .insert_header((LOCATION, below(&request, &format!("persons/{}", person.id))))
         .json(PersonJson::from(person)))
 }
 

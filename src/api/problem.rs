@@ -102,6 +102,9 @@ pub fn of(error: Error) -> Problem {
     match error {
         Error::Invalid(errors) => Problem { errors, ..Problem::new(StatusCode::BAD_REQUEST, text) },
         Error::NotFound { .. } => Problem::field(StatusCode::NOT_FOUND, "id", text),
+        Error::UnknownEvent(_) => Problem::field(StatusCode::NOT_FOUND, "event", text),
+        Error::Exists(error) => Problem::field(StatusCode::CONFLICT, &error.field, error.message),
+        Error::Conflict(detail) => Problem::new(StatusCode::CONFLICT, detail),
         Error::TooBroad(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
         Error::Overloaded => Problem::new(StatusCode::TOO_MANY_REQUESTS, text).retry_after(1),
         Error::TimedOut(detail) => {

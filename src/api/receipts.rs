@@ -1,13 +1,14 @@
 //! Locations that go through Kafka: queued now, stored a moment later.
 
 use super::Response;
+use super::extract::below;
 use super::problem::{FieldProblem, Problem, ProblemJson};
 use crate::domain::Error;
 use crate::service::record::{Outcome, Outcomes, Receipt};
 use crate::service::{AtEvent, Fate};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, LOCATION};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -82,9 +83,11 @@ enum QueuedStatus {
 }
 
 /// The answer for a location that went to Kafka.
-pub(super) fn queued(receipt: Receipt) -> HttpResponse {
+pub(super) fn queued(request: &HttpRequest, receipt: Receipt) -> HttpResponse {
     let receipt = receipt.to_string();
-    HttpResponse::Accepted().insert_header((LOCATION, format!("/api/receipts/{receipt}"))).json(ReceiptJson { receipt })
+    HttpResponse::Accepted()
+        .insert_header((LOCATION, below(request, &format!("receipts/{receipt}"))))
+        .json(ReceiptJson { receipt })
 }
 
 /// The answer for a batch that went to Kafka.
@@ -123,8 +126,8 @@ pub(super) fn queued_batch(outcomes: Outcomes) -> Response {
         (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
     )
 )]
-pub async fn get(path: web::Path<String>, at: AtEvent) -> Response {
-    let receipt: Receipt = path.parse()?;
+pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
+    let receipt: Receipt = request.match_info().get("receipt").unwrap_or_default().parse()?;
     let unknown = |message: String| Problem::field(StatusCode::NOT_FOUND, "receipt", message);
     let (status, reason) = match at.fate(receipt).await? {
         Some(Fate::Queued) => (FateJson::Queued, None),

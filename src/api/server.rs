@@ -1,7 +1,7 @@
 //! The server: which path goes where, and what goes around every request.
 
 use super::owntracks::{self, OwnTracks, OwnTracksArgs};
-use super::{connections, docs, locations, persons, problem, receipts};
+use super::{connections, docs, events, locations, persons, problem, receipts};
 use crate::domain::Error;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
@@ -134,61 +134,30 @@ pub async fn serve(
 }
 
 fn routes(config: &mut web::ServiceConfig) {
-    // What comes most often first: each path before the one that matches is tried.
+    of_event(config, "/api");
     config
-        .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
-        .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
-        .service(path("/api/locations/owntracks", "POST", [web::post().to(owntracks::record)]))
         .service(path(
-            "/api/persons",
+            "/api/events",
             "GET, HEAD, POST",
-            [web::get().to(persons::list), web::head().to(persons::list), web::post().to(persons::create)],
+            vec![web::get().to(events::list), web::head().to(events::list), web::post().to(events::create)],
         ))
         .service(path(
-            "/api/persons/{id}",
-            "GET, HEAD, DELETE",
-            [web::get().to(persons::get), web::head().to(persons::get), web::delete().to(persons::delete)],
-        ))
-        .service(path(
-            "/api/persons/{id}/locations",
-            "GET, HEAD",
-            [web::get().to(locations::of_person), web::head().to(locations::of_person)],
-        ))
-        .service(path(
-            "/api/persons/{id}/days",
-            "GET, HEAD",
-            [web::get().to(connections::days), web::head().to(connections::days)],
-        ))
-        .service(path(
-            "/api/persons/{id}/connections",
-            "GET, HEAD",
-            [web::get().to(connections::list), web::head().to(connections::list)],
-        ))
-        .service(path(
-            "/api/persons/{id}/connections/{other_id}",
-            "GET, HEAD",
-            [web::get().to(connections::between), web::head().to(connections::between)],
-        ))
-        .service(path(
-            "/api/persons/{id}/connection",
-            "GET, HEAD",
-            [web::get().to(connections::nearby), web::head().to(connections::nearby)],
-        ))
-        .service(path(
-            "/api/locations/{id}",
-            "GET, HEAD, DELETE",
-            [web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
-        ))
-        .service(path(
-            "/api/receipts/{receipt}",
-            "GET, HEAD",
-            [web::get().to(receipts::get), web::head().to(receipts::get)],
-        ))
-        .service(path("/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
-        .service(path("/api/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
-        .service(path("/openapi.json", "GET, HEAD", [web::get().to(docs::openapi), web::head().to(docs::openapi)]))
-        .service(path("/api", "GET, HEAD", [reading().to(docs::index)]))
-        .service(path("/api/", "GET, HEAD", [reading().to(docs::index)]))
+            "/api/events/{event}",
+            "GET, HEAD, PATCH, DELETE",
+            vec![
+                web::get().to(events::get),
+                web::head().to(events::get),
+                web::patch().to(events::change),
+                web::delete().to(events::delete),
+            ],
+        ));
+    of_event(config, "/api/events/{event}");
+    config
+        .service(path("/health", "GET, HEAD", vec![web::get().to(health), web::head().to(health)]))
+        .service(path("/api/health", "GET, HEAD", vec![web::get().to(health), web::head().to(health)]))
+        .service(path("/openapi.json", "GET, HEAD", vec![web::get().to(docs::openapi), web::head().to(docs::openapi)]))
+        .service(path("/api", "GET, HEAD", vec![reading().to(docs::index)]))
+        .service(path("/api/", "GET, HEAD", vec![reading().to(docs::index)]))
         .service(
             web::resource("/{file:[^/]*}")
                 .route(reading().to(docs::swagger_ui))
@@ -197,12 +166,63 @@ fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(problem::no_such_path));
 }
 
+/// What there is of each event; without one in the path it is the default one's.
+fn of_event(config: &mut web::ServiceConfig, prefix: &str) {
+    let path = |below: &str, allow, routes: Vec<Route>| path(&format!("{prefix}{below}"), allow, routes);
+    // What comes most often first: each path before the one that matches is tried.
+    config
+        .service(path("/locations", "POST", vec![web::post().to(locations::record)]))
+        .service(path("/locations/batch", "POST", vec![web::post().to(locations::record_batch)]))
+        .service(path("/locations/owntracks", "POST", vec![web::post().to(owntracks::record)]))
+        .service(path(
+            "/persons",
+            "GET, HEAD, POST",
+            vec![web::get().to(persons::list), web::head().to(persons::list), web::post().to(persons::create)],
+        ))
+        .service(path(
+            "/persons/{id}",
+            "GET, HEAD, DELETE",
+            vec![web::get().to(persons::get), web::head().to(persons::get), web::delete().to(persons::delete)],
+        ))
+        .service(path(
+            "/persons/{id}/locations",
+            "GET, HEAD",
+            vec![web::get().to(locations::of_person), web::head().to(locations::of_person)],
+        ))
+        .service(path(
+            "/persons/{id}/days",
+            "GET, HEAD",
+            vec![web::get().to(connections::days), web::head().to(connections::days)],
+        ))
+        .service(path(
+            "/persons/{id}/connections",
+            "GET, HEAD",
+            vec![web::get().to(connections::list), web::head().to(connections::list)],
+        ))
+        .service(path(
+            "/persons/{id}/connections/{other_id}",
+            "GET, HEAD",
+            vec![web::get().to(connections::between), web::head().to(connections::between)],
+        ))
+        .service(path(
+            "/persons/{id}/connection",
+            "GET, HEAD",
+            vec![web::get().to(connections::nearby), web::head().to(connections::nearby)],
+        ))
+        .service(path(
+            "/locations/{id}",
+            "GET, HEAD, DELETE",
+            vec![web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
+        ))
+        .service(path(
+            "/receipts/{receipt}",
+            "GET, HEAD",
+            vec![web::get().to(receipts::get), web::head().to(receipts::get)],
+        ));
+}
+
 /// A path, the methods it takes, what it says to others, and how long it may take.
-fn path<const N: usize>(
-    pattern: &str,
-    allow: &'static str,
-    routes: [Route; N],
-) -> impl HttpServiceFactory + use<N> + 'static {
+fn path(pattern: &str, allow: &'static str, routes: Vec<Route>) -> impl HttpServiceFactory + use<> + 'static {
     let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
     let resource = resource.default_service(web::to(move |request: HttpRequest| async move {
         if request.method() == Method::OPTIONS {
@@ -276,7 +296,7 @@ pub(super) fn tagged_body(request: &HttpRequest, mut response: HttpResponseBuild
 
 fn cors(origins: &[String]) -> Cors {
     let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST", "DELETE"])
+        .allowed_methods(["GET", "HEAD", "POST", "PATCH", "DELETE"])
         .allow_any_header()
         .expose_headers([LINK, LOCATION, RETRY_AFTER, ETAG, CONTENT_DISPOSITION])
         // A page of another origin is kept from reading the answer by its browser; everybody else need not be.

@@ -8,7 +8,7 @@
 //! is hashed are therefore fixed (a test holds cursors as they were written once); a list whose filters change gets a new
 //! name. Nothing in a cursor is secret or trusted: whatever is in one is checked as if a caller had written it.
 
-use crate::domain::{FieldError, PersonId, TimeRange};
+use crate::domain::{EventId, FieldError, PersonId, TimeRange};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,6 +21,11 @@ pub struct Listed(u64);
 const OPEN: i64 = -62_167_219_200_000_000;
 
 impl Listed {
+    /// The events.
+    pub fn events() -> Self {
+        Self::new("events", &[])
+    }
+
     /// The persons that are found by this text.
     pub fn persons(query: &str) -> Self {
         Self::new("persons", &[query])
@@ -50,6 +55,17 @@ impl Listed {
             eat(0xff); // in no UTF-8 text, so that ("ab", "c") is not ("a", "bc")
         }
         Self(hash)
+    }
+
+    /// The cursor of a list of events: after this one.
+    pub fn after_event(self, event: EventId) -> String {
+        self.write(&[event.get().into()])
+    }
+
+    /// Reads what [`Listed::after_event`] wrote. `field` is what the caller calls the cursor, for the error.
+    pub fn event(self, field: &str, text: &str) -> Result<EventId, FieldError> {
+        let [id] = self.read(field, text)?;
+        i32::try_from(id).ok().filter(|id| *id >= 1).map(EventId::new).ok_or_else(|| broken(field))
     }
 
     /// The cursor of a list of persons: after this one.

@@ -53,6 +53,11 @@ impl Fields {
     /// A whole number that must be there.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         let value = self.required(name)?;
+        self.as_integer(name, value)
+    }
+
+    /// A whole number, or a text that holds one.
+    pub(super) fn as_integer(&mut self, name: &str, value: Value) -> Option<i64> {
         let number = match &value {
             // 7.0 is a whole number to whoever writes JSON from a language with one kind of number.
             Value::Number(n) => n.as_i64().or_else(|| n.as_f64().and_then(whole)),
@@ -82,6 +87,25 @@ impl Fields {
         self.object.remove(name).filter(|value| !value.is_null())
     }
 
+    /// Takes a value that may be null; `None` when it is absent.
+    pub fn nullable(&mut self, name: &str) -> Option<Option<Value>> {
+        self.object.remove(name).map(|value| Some(value).filter(|value| !value.is_null()))
+    }
+
+    /// Takes a value that may be absent, but not null.
+    pub fn given(&mut self, name: &str) -> Option<Value> {
+        let value = self.nullable(name)?;
+        if value.is_none() {
+            self.errors.push(FieldError::new(name, "must not be null"));
+        }
+        value
+    }
+
+    /// The value, or its error among the others.
+    pub fn keep<T>(&mut self, result: Result<T, FieldError>) -> Option<T> {
+        result.map_err(|error| self.errors.push(error)).ok()
+    }
+
     fn required(&mut self, name: &str) -> Option<Value> {
         let value = self.object.remove(name);
         if value.as_ref().is_none_or(Value::is_null) {
@@ -91,7 +115,8 @@ impl Fields {
         value
     }
 
-    fn as_number(&mut self, name: &str, value: Value) -> Option<f64> {
+    /// A number, or a text that holds one.
+    pub(super) fn as_number(&mut self, name: &str, value: Value) -> Option<f64> {
         let number = match &value {
             Value::Number(n) => n.as_f64(),
             Value::String(text) => text.trim().parse().ok(),
@@ -103,7 +128,7 @@ impl Fields {
         }
     }
 
-    fn wrong<T>(&mut self, name: &str, allowed: &str, got: &Value) -> Option<T> {
+    pub(super) fn wrong<T>(&mut self, name: &str, allowed: &str, got: &Value) -> Option<T> {
         self.errors.push(FieldError::new(name, format!("must be {allowed}; got {}", kind(got))));
         None
     }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod cursor;
+mod event;
 mod fields;
 #[cfg(feature = "files")]
 pub mod files;
@@ -14,6 +15,7 @@ mod time;
 
 pub use connection::{connection, encounter};
 pub use cursor::Listed;
+pub use event::{EVENT_FIELDS, all_wrong, event, event_change, read_event, wrong_paths};
 pub use fields::{Fields, misspelt};
 pub use json::{LOCATION_FIELDS, read_location};
 pub use location::{draft, location, person};

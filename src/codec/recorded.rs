@@ -1,7 +1,7 @@
 //! The value of a Kafka record ↔ a location.
 
-use super::{LOCATION_FIELDS, location, object, proto, read_location, to_timestamp};
-use crate::domain::{Error, NewLocation, Result, quoted};
+use super::{Fields, LOCATION_FIELDS, location, misspelt, object, proto, read_location, to_timestamp};
+use crate::domain::{Error, EventId, FieldError, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
@@ -27,6 +27,7 @@ pub fn encode(location: &NewLocation) -> Vec<u8> {
         longitude: Some(location.coordinate().longitude()),
         creation_time: Some(to_timestamp(location.creation_time())),
         accuracy_m: location.accuracy_m(),
+        event_id: location.event_id().map(EventId::get),
     }
     .encode_to_vec()
 }
@@ -142,18 +143,67 @@ fn from_protobuf(value: &[u8], clock: Clock) -> Result<NewLocation> {
     if input.creation_time.is_none() {
         input.creation_time = Some(clock.default()?);
     }
-    NewLocation::new(input, clock.now(), clock.max_ahead)
+    let location = NewLocation::new(input, clock.now(), clock.max_ahead);
+    let event = message.event_id.map(|id| event(id.into())).transpose();
+    of_event(location, event)
 }
 
 fn from_json(value: &[u8], clock: Clock) -> Result<NewLocation> {
-    let mut value = object(value, LOCATION_FIELDS)
-        .map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
+    let known: Vec<&str> = [LOCATION_FIELDS, &[EVENT]].concat();
+    let mut value =
+        object(value, &known).map_err(|error| Error::invalid("value", format!("must be a JSON object: {error}")))?;
     if let Value::Object(object) = &mut value
         && object.get("creation_time").is_none_or(Value::is_null)
     {
         object.insert("creation_time".to_owned(), clock.default()?.to_rfc3339().into());
     }
-    Ok(read_location(value, "value").check(clock.now(), clock.max_ahead)?)
+    // Taken out: a location in a request has no such field, since its event is in the address.
+    let given = match &mut value {
+        Value::Object(object) => object.remove(EVENT).filter(|given| !given.is_null()),
+        _ => None,
+    };
+    let wrong = match &value {
+        Value::Object(object) => object.keys().find_map(|name| misspelt(name, &[EVENT])),
+        _ => None,
+    };
+    let event = given.map(|given| {
+        let mut fields = Fields::of(serde_json::json!({ EVENT: given }), "value", &[EVENT])?;
+        let id = fields.integer(EVENT);
+        fields.finish(id).and_then(event)
+    });
+    let event = match wrong {
+        Some(error) => Err(vec![error]),
+        None => event.transpose(),
+    };
+    let location = read_location(value, "value").check(clock.now(), clock.max_ahead).map_err(Error::from);
+    of_event(location, event)
+}
+
+/// The field of a record that names the event.
+const EVENT: &str = "event_id";
+
+fn event(id: i64) -> Result<EventId, Vec<FieldError>> {
+    match i32::try_from(id) {
+        Ok(id @ 1..) => Ok(EventId::new(id)),
+        _ => {
+            let message = format!("must be a whole number from 1 to {}, or absent; got {id}", i32::MAX);
+            Err(vec![FieldError::new(EVENT, message)])
+        }
+    }
+}
+
+/// Puts the two together, or what is wrong with either.
+fn of_event(location: Result<NewLocation>, event: Result<Option<EventId>, Vec<FieldError>>) -> Result<NewLocation> {
+    match (location, event) {
+        (Ok(location), Ok(None)) => Ok(location),
+        (Ok(location), Ok(Some(event))) => Ok(location.of_event(event)),
+        (Err(Error::Invalid(mut errors)), Err(more)) => {
+            errors.extend(more);
+            Err(Error::Invalid(errors))
+        }
+        (Err(error), _) => Err(error),
+        (Ok(_), Err(errors)) => Err(Error::Invalid(errors)),
+    }
 }
 
 #[cfg(test)]
@@ -201,7 +251,7 @@ mod tests {
         let message = |seconds, nanos| {
             let creation_time = Some(prost_types::Timestamp { seconds, nanos });
             let (latitude, longitude) = (Some(0.0), Some(0.0));
-            proto::LocationRecorded { person_id: 1, latitude, longitude, creation_time, accuracy_m: None }
+            proto::LocationRecorded { person_id: 1, latitude, longitude, creation_time, ..Default::default() }
                 .encode_to_vec()
         };
         let expected = DateTime::from_timestamp_micros(1_779_999_006_800_000).unwrap();
@@ -270,6 +320,30 @@ mod tests {
     }
 
     #[test]
+    fn a_record_may_name_its_event() {
+        let json = |event: &str| format!(r#"{{"person_id":1,"latitude":0,"longitude":1,"event_id":{event}}}"#);
+        let message = |event_id| {
+            let (latitude, longitude) = (Some(0.0), Some(1.0));
+            proto::LocationRecorded { person_id: 1, latitude, longitude, event_id, ..Default::default() }
+                .encode_to_vec()
+        };
+        let event = |value: &[u8]| read(value, None).map(|location| location.event_id().map(EventId::get));
+        for (text, id) in [("7", Some(7)), ("\"7\"", Some(7)), ("2147483647", Some(i32::MAX)), ("null", None)] {
+            assert_eq!(event(json(text).as_bytes()).unwrap(), id, "{text}");
+            assert_eq!(event(&message(id)).unwrap(), id);
+        }
+        for wrong in ["0", "-1", "2147483648", "1.5", "\"x\"", "[1]", "true"] {
+            assert_eq!(refused(json(wrong).as_bytes(), None), ["event_id"], "{wrong}");
+        }
+        assert_eq!(refused(&message(Some(-1)), None), ["event_id"]);
+        assert_eq!(
+            refused(br#"{"person_id":0,"latitude":0,"longitude":1,"event_id":0}"#, None),
+            ["person_id", "event_id"]
+        );
+        assert_eq!(refused(br#"{"person_id":1,"latitude":0,"longitude":1,"eventId":1}"#, None), ["eventId"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(refused(b"not json", Some(JSON)), ["value"]);
         assert_eq!(refused(b"[]", Some(JSON)), ["value"]);
@@ -293,10 +367,15 @@ mod tests {
         fn what_is_written_is_read_back(
             person_id in 1..i64::MAX, latitude in -90.0..=90.0, longitude in -180.0..=180.0,
             micros in 0..1_779_999_999_000_000_i64, accuracy_m in proptest::option::of(0.0..1e9),
+            event in proptest::option::of(1..i32::MAX),
         ) {
             let creation_time = DateTime::from_timestamp_micros(micros);
             let input = LocationInput { person_id, latitude, longitude, creation_time, accuracy_m };
             let location = NewLocation::new(input, at(1_780_000_000), TimeDelta::zero()).unwrap();
+            let location = match event {
+                Some(event) => location.of_event(EventId::new(event)),
+                None => location,
+            };
             prop_assert_eq!(read(&encode(&location), Some(PROTOBUF)).unwrap(), location.clone());
             prop_assert_eq!(read(&encode(&location), None).unwrap(), location);
         }

@@ -88,7 +88,13 @@ fn kind(error: &Error) -> &'static str {
     match error {
         Error::Unavailable { .. } | Error::Overloaded => "unavailable",
         Error::TimedOut(_) => "timed out",
-        Error::Internal(_) | Error::Invalid(_) | Error::NotFound { .. } | Error::TooBroad(_) => "internal",
+        Error::Internal(_)
+        | Error::Invalid(_)
+        | Error::NotFound { .. }
+        | Error::UnknownEvent(_)
+        | Error::Exists(_)
+        | Error::Conflict(_)
+        | Error::TooBroad(_) => "internal",
     }
 }
 

@@ -28,6 +28,15 @@ pub enum Error {
     /// There is no such thing (any more).
     #[error("{what} {id} does not exist")]
     NotFound { what: &'static str, id: i64 },
+    /// There is no event of this slug (any more); as it was asked for, fit to be shown.
+    #[error("there is no event {0}")]
+    UnknownEvent(String),
+    /// There is such a thing already.
+    #[error("{}: {}", .0.field, .0.message)]
+    Exists(FieldError),
+    /// It cannot be done as things are; says what would have to be done before.
+    #[error("{0}")]
+    Conflict(String),
     /// The question is valid but asks for more than one answer may cost; says what to narrow.
     #[error("{0}")]
     TooBroad(String),

@@ -1,4 +1,4 @@
-use crate::domain::{Error, FieldError, PersonId, Result, TimeRange, to_micros};
+use crate::domain::{Error, Event, EventId, FieldError, PersonId, Result, TimeRange, to_micros};
 use crate::geo::Coordinate;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -57,6 +57,27 @@ impl LocationDraft {
     }
 }
 
+impl LocationDraft {
+    /// As [`LocationDraft::check`], of a location of this event: its time must be one that the event takes ([`Event::takes`]).
+    pub fn check_at(
+        mut self,
+        event: &Event,
+        now: DateTime<Utc>,
+        max_ahead: TimeDelta,
+    ) -> Result<NewLocation, Vec<FieldError>> {
+        let unread = self.errors.iter().any(|error| error.field == "creation_time");
+        if let Some(input) = self.input.as_mut().filter(|_| !unread) {
+            let time = to_micros(input.creation_time.unwrap_or(now));
+            if let Some(error) = event.takes(time).err().filter(|_| TimeRange::ALL.contains(time)) {
+                self.errors.push(error);
+                // The dates say more of a time that is wrong than a clock does.
+                input.creation_time = Some(now);
+            }
+        }
+        self.check(now, max_ahead)
+    }
+}
+
 impl From<LocationInput> for LocationDraft {
     fn from(input: LocationInput) -> Self {
         Self::new(input, Vec::new())
@@ -79,6 +100,7 @@ pub struct NewLocation {
     coordinate: Coordinate,
     creation_time: DateTime<Utc>,
     accuracy_m: Option<f64>,
+    event_id: Option<EventId>,
 }
 
 impl NewLocation {
@@ -117,7 +139,8 @@ impl NewLocation {
         }
         match (person_id, coordinate) {
             (Some(person_id), Some(coordinate)) if errors.is_empty() => {
-                Ok(Self { person_id, coordinate, creation_time, accuracy_m: input.accuracy_m.map(|a| a + 0.0) })
+                let accuracy_m = input.accuracy_m.map(|a| a + 0.0);
+                Ok(Self { person_id, coordinate, creation_time, accuracy_m, event_id: None })
             }
             _ => Err(Error::Invalid(errors)),
         }
@@ -137,6 +160,16 @@ impl NewLocation {
 
     pub fn accuracy_m(&self) -> Option<f64> {
         self.accuracy_m
+    }
+
+    /// The same, of this event.
+    pub fn of_event(self, event: EventId) -> Self {
+        Self { event_id: Some(event), ..self }
+    }
+
+    /// The event that whoever brought it names; `None`: its person's.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.event_id
     }
 
     /// Who, when and where; equal for two inputs exactly when they are the same location.

@@ -1,6 +1,6 @@
-//! What the words mean: persons, locations, ranges, and the rules they obey.
+//! What the words mean: events, persons, locations, ranges, and the rules they obey.
 //!
-//! Pure: std, chrono, serde and one geodesy library; no I/O, no framework, no clock that is not handed in. A value of one
+//! Pure: std, chrono with its time zones, serde and one geodesy library; no I/O, no framework, no clock that is not handed in. A value of one
 //! of these types is valid; whoever holds one need not check again.
 
 mod error;
@@ -13,10 +13,10 @@ pub mod text;
 mod time;
 
 pub use error::{Error, FieldError, Result};
-pub use event::EventId;
+pub use event::{Access, Event, EventChange, EventId, EventSettings, MeetingRule, NewEvent, Slug, zone};
 pub use location::{Location, LocationDraft, LocationInput, NewLocation, Recorded};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
 pub use search::Search;
 pub use text::{quoted, shown};
-pub use time::{TimeRange, checked_time, parse_duration, parse_time, to_micros, unix_seconds};
+pub use time::{Moment, TimeRange, checked_time, parse_duration, parse_time, to_micros, unix_seconds};

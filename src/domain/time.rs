@@ -1,5 +1,6 @@
 use crate::domain::{Error, FieldError, Result, quoted};
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
 
 /// A half-open stretch of time, `[from, to)`, in UTC. Invariant: `from < to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,27 +35,28 @@ impl TimeRange {
         }
     }
 
+    /// [`TimeRange::parse_in`] with days of UTC.
+    pub fn parse(start_date: Option<&str>, end_date: Option<&str>) -> Result<Self> {
+        Self::parse_in(start_date, end_date, Tz::UTC)
+    }
+
     /// Reads the two ends as callers write them; a missing one leaves that side open.
     ///
-    /// Each is a time ([`parse_time`]) or a date, which stands for its whole day: as an end it includes that day.
-    pub fn parse(start_date: Option<&str>, end_date: Option<&str>) -> Result<Self> {
+    /// Each is a time ([`parse_time`]) or a date, which stands for its whole day in `zone`: as an end it includes that day.
+    pub fn parse_in(start_date: Option<&str>, end_date: Option<&str>, zone: Tz) -> Result<Self> {
         let mut errors = Vec::new();
-        let mut end = |field: &str, text: Option<&str>, open, whole_day: fn(NaiveDate) -> Option<DateTime<Utc>>| {
+        let mut end = |field: &str, text: Option<&str>, open, edge: fn(Moment, Tz) -> DateTime<Utc>| {
             let Some(text) = text else { return open };
-            let read = match parse_date(text) {
-                Some(date) => whole_day(date).ok_or_else(|| FieldError::new(field, wrong_time(text))),
-                None => parse_time(text).map_err(|message| FieldError::new(field, message)),
-            };
-            read.unwrap_or_else(|error| {
-                errors.push(error);
-                open
-            })
+            match Moment::parse(text) {
+                Ok(moment) => edge(moment, zone),
+                Err(message) => {
+                    errors.push(FieldError::new(field, message));
+                    open
+                }
+            }
         };
-        let midnight = |date: NaiveDate| Some(date.and_time(chrono::NaiveTime::MIN).and_utc());
-        let from = end("start_date", start_date, Self::ALL.from, midnight);
-        let to = end("end_date", end_date, Self::ALL.to, |date| {
-            date.checked_add_days(Days::new(1)).map(|next| next.and_time(chrono::NaiveTime::MIN).and_utc())
-        });
+        let from = end("start_date", start_date, Self::ALL.from, Moment::beginning);
+        let to = end("end_date", end_date, Self::ALL.to, Moment::end);
         if !errors.is_empty() {
             return Err(Error::Invalid(errors));
         }
@@ -85,6 +87,66 @@ impl TimeRange {
     pub fn contains(self, time: DateTime<Utc>) -> bool {
         self.from <= time && time < self.to
     }
+}
+
+/// An end of a range as callers write it: an instant, or a day that is all in the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// In [`TimeRange::ALL`].
+    Time(DateTime<Utc>),
+    /// A day of the years 1 to 9999, of a zone that is named elsewhere.
+    Day(NaiveDate),
+}
+
+impl Moment {
+    /// Reads a date or a time ([`parse_time`]); the error is a sentence that quotes the text and shows what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match parse_date(text) {
+            Some(date) => Ok(Self::Day(date)),
+            None => parse_time(text).map(Self::Time),
+        }
+    }
+
+    /// The instant that a range from here begins with, in [`TimeRange::ALL`].
+    pub fn beginning(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::Time(time) => time,
+            Self::Day(date) => midnight(date, zone),
+        }
+    }
+
+    /// The first instant after a range that ends here: a day is all in it. In [`TimeRange::ALL`] or its end.
+    pub fn end(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::Time(time) => time,
+            Self::Day(date) => {
+                date.checked_add_days(Days::new(1)).map_or(TimeRange::ALL.to, |next| midnight(next, zone))
+            }
+        }
+    }
+}
+
+/// The first instant of a day in a zone; of two midnights the earlier, and where the clock was set forward over midnight, that
+/// instant. Never outside [`TimeRange::ALL`] and its end.
+fn midnight(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
+    let local = date.and_time(chrono::NaiveTime::MIN);
+    let instant = match zone.from_local_datetime(&local) {
+        MappedLocalTime::Single(time) | MappedLocalTime::Ambiguous(time, _) => time.to_utc(),
+        MappedLocalTime::None => {
+            // Clocks in a zone only jump forward here, so that what they show grows with time: search for the jump, to the second.
+            let shows = |second: i64| {
+                DateTime::from_timestamp(second, 0).is_none_or(|time| time.with_timezone(&zone).naive_local() >= local)
+            };
+            let guess = local.and_utc().timestamp();
+            let (mut before, mut from) = (guess - 2 * 86_400, guess + 2 * 86_400);
+            while from - before > 1 {
+                let middle = before + (from - before) / 2;
+                if shows(middle) { from = middle } else { before = middle }
+            }
+            DateTime::from_timestamp(from, 0).unwrap_or(TimeRange::ALL.to)
+        }
+    };
+    instant.clamp(TimeRange::ALL.from, TimeRange::ALL.to)
 }
 
 /// The whole microsecond that is nearest to a time, PostgreSQL's resolution; of two the later. The one rule for all that comes

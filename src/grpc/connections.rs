@@ -6,7 +6,7 @@ use crate::codec::proto::{
     self, ListConnectionsRequest, ListConnectionsResponse, ListEncountersRequest, ListEncountersResponse,
 };
 use crate::codec::{connection, encounter, from_duration};
-use crate::domain::{Error, FieldError, PersonId, Result};
+use crate::domain::{Error, FieldError, MeetingRule, PersonId, Result};
 use crate::meeting::EncounterRule;
 use crate::service::meetings::{MAX_LISTED_ENCOUNTERS, MeetingQuery, Met, Part};
 use crate::service::{AtEvent, Service};
@@ -31,11 +31,12 @@ impl ConnectionService for Connections {
         &self,
         request: Request<ListConnectionsRequest>,
     ) -> Result<Response<Self::ListConnectionsStream>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let request = request.into_inner();
         let mut errors = Vec::new();
         let query = meeting_query(
             &mut errors,
+            at.rule(),
             request.person_id,
             request.from.as_ref(),
             request.to.as_ref(),
@@ -74,11 +75,12 @@ impl ConnectionService for Connections {
         &self,
         request: Request<ListEncountersRequest>,
     ) -> Result<Response<ListEncountersResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let request = request.into_inner();
         let mut errors = Vec::new();
         let query = meeting_query(
             &mut errors,
+            at.rule(),
             request.person_id,
             request.from.as_ref(),
             request.to.as_ref(),
@@ -124,6 +126,7 @@ fn response(Met { connection: met, person, encounters }: Met) -> ListConnections
 /// What both calls ask alike; everything that is wrong is added to `errors`.
 fn meeting_query(
     errors: &mut Vec<FieldError>,
+    defaults: MeetingRule,
     person_id: i64,
     from: Option<&Timestamp>,
     to: Option<&Timestamp>,
@@ -139,7 +142,7 @@ fn meeting_query(
             "distance" => FieldError::new("rule.distance_m", error.message),
             other => FieldError::new(format!("rule.{other}"), error.message),
         };
-        EncounterRule::new(rule.distance_m, within, gap)
+        EncounterRule::with_defaults(defaults, rule.distance_m, within, gap)
             .map_err(|error| errors.extend(error.into_fields("rule").into_iter().map(named)))
             .ok()
     });

@@ -33,7 +33,7 @@ impl LocationService for Locations {
         &self,
         request: Request<RecordLocationRequest>,
     ) -> Result<Response<RecordLocationResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let message = request.into_inner().location;
         let message = message.ok_or_else(|| status::of(Error::invalid("location", "is required")))?;
         let intake = at.intake();
@@ -55,7 +55,7 @@ impl LocationService for Locations {
         &self,
         request: Request<Streaming<StreamLocationsRequest>>,
     ) -> Result<Response<Self::StreamLocationsStream>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let deadline = stream::deadline(request.metadata());
         let connection = request.extensions().get::<Known>().cloned();
         Ok(Response::new(stream::run(request.into_inner(), at.intake(), deadline, connection, self.shutdown.clone())))
@@ -65,7 +65,7 @@ impl LocationService for Locations {
         &self,
         request: Request<ListLocationsRequest>,
     ) -> Result<Response<ListLocationsResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let query = LocationQuery::of(&request.into_inner()).map_err(status::of)?;
         let LocationQuery { person, range, after, size } = query;
         let page = within_time(self.timeout, at.locations(person, range, after, size)).await.map_err(status::of)?;

@@ -3,6 +3,7 @@
 mod body;
 mod codec;
 mod connections;
+mod events;
 mod incoming;
 mod limits;
 mod locations;
@@ -15,11 +16,10 @@ mod stream;
 pub use codec::Codec;
 pub use server::{GrpcArgs, serve};
 
-use crate::domain::EventId;
 use crate::runtime::{ListenAddr, bind, ports};
-use crate::service::{AtEvent, Service, ServiceArgs};
+use crate::service::ServiceArgs;
+use events::at;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
 
 /// Serve gRPC: phones stream their locations here
 ///
@@ -42,9 +42,4 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> 
     serve(listener, args.grpc, service, shutdown).await?;
     drain.drained().await;
     Ok(())
-}
-
-/// What can be done at the event that a call is about: every method gets its use cases here.
-fn at(service: &Service, _metadata: &MetadataMap) -> AtEvent {
-    service.at(EventId::FIRST)
 }

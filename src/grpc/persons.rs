@@ -25,7 +25,7 @@ impl PersonService for Persons {
         &self,
         request: Request<CreatePersonRequest>,
     ) -> Result<Response<CreatePersonResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let request = request.into_inner();
         let new = NewPerson::new(&request.first_name, &request.last_name, &request.company_name).map_err(status::of)?;
         let person = at.create_person(&new).await.map_err(status::of)?;
@@ -33,7 +33,7 @@ impl PersonService for Persons {
     }
 
     async fn get_person(&self, request: Request<GetPersonRequest>) -> Result<Response<GetPersonResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let person = at.person(id(request.into_inner().id)?).await.map_err(status::of)?;
         Ok(Response::new(GetPersonResponse { person: Some(codec::person(person)) }))
     }
@@ -42,7 +42,7 @@ impl PersonService for Persons {
         &self,
         request: Request<ListPersonsRequest>,
     ) -> Result<Response<ListPersonsResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         let request = request.into_inner();
         let size = page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE).map_err(|error| status::of(error.into()))?;
         let search = Search::new("query", &request.query).map_err(|error| status::of(error.into()))?;
@@ -65,7 +65,7 @@ impl PersonService for Persons {
         &self,
         request: Request<DeletePersonRequest>,
     ) -> Result<Response<DeletePersonResponse>, Status> {
-        let at = at(&self.service, request.metadata());
+        let at = at(&self.service, request.metadata()).await?;
         at.delete_person(id(request.into_inner().id)?).await.map_err(status::of)?;
         Ok(Response::new(DeletePersonResponse {}))
     }

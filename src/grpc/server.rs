@@ -1,6 +1,7 @@
 //! The server: services, limits, health, reflection, and how it ends.
 
 use super::connections::Connections;
+use super::events::Events;
 use super::incoming::connections;
 use super::limits::Limits;
 use super::locations::Locations;
@@ -8,6 +9,7 @@ use super::observe::{self, observe};
 use super::persons::Persons;
 use crate::codec::DESCRIPTORS;
 use crate::codec::proto::connection_service_server::ConnectionServiceServer;
+use crate::codec::proto::event_service_server::EventServiceServer;
 use crate::codec::proto::location_service_server::LocationServiceServer;
 use crate::codec::proto::person_service_server::PersonServiceServer;
 use crate::runtime::DRAIN_SECONDS;
@@ -78,6 +80,7 @@ pub async fn serve(
     let max = args.grpc_max_message as usize;
     let timeout = Duration::from_secs(args.grpc_timeout);
     let locations = Locations { service: service.clone(), timeout, shutdown: shutdown.clone() };
+    let events = Events { service: service.clone(), timeout };
     let connections = Connections { service: service.clone(), timeout };
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -94,6 +97,7 @@ pub async fn serve(
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(SMALL_MESSAGE))
         .add_service(LocationServiceServer::new(locations).max_decoding_message_size(max))
         .add_service(ConnectionServiceServer::new(connections).max_decoding_message_size(max))
+        .add_service(EventServiceServer::new(events).max_decoding_message_size(max))
         .add_service(PersonServiceServer::new(Persons { service: service.clone() }).max_decoding_message_size(max));
     let router = routes.routes().into_axum_router().layer(axum::middleware::from_fn(observe));
     let limits = Limits::new(args.grpc_max_calls as usize, max);
@@ -152,6 +156,7 @@ async fn report_health(health: HealthReporter, service: Service, shutdown: Cance
             ("", ingest),
             ("udaconnect.v1.LocationService", ingest),
             ("udaconnect.v1.PersonService", postgres),
+            ("udaconnect.v1.EventService", postgres),
             ("udaconnect.v1.ConnectionService", postgres),
         ] {
             health.set_service_status(service, status(well && !drains)).await;

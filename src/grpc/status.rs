@@ -20,6 +20,15 @@ pub(super) fn of(error: Error) -> Status {
             let details = ErrorDetails::with_resource_info(what, id.to_string(), "", text.clone());
             Status::with_error_details(Code::NotFound, text, details)
         }
+        Error::UnknownEvent(slug) => {
+            let details = ErrorDetails::with_resource_info("event", slug, "", text.clone());
+            Status::with_error_details(Code::NotFound, text, details)
+        }
+        Error::Exists(error) => {
+            let violation = FieldViolation::new(error.field, error.message);
+            Status::with_error_details(Code::AlreadyExists, text, ErrorDetails::with_bad_request(vec![violation]))
+        }
+        Error::Conflict(detail) => Status::failed_precondition(detail),
         Error::TooBroad(detail) => Status::invalid_argument(detail),
         Error::Overloaded => again(Code::ResourceExhausted, text, 1),
         Error::TimedOut(detail) => {

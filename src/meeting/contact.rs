@@ -1,6 +1,6 @@
 //! When two locations are a contact, and when contacts are an encounter: the parameters of the question, within their bounds.
 
-use crate::domain::{Error, FieldError, Result};
+use crate::domain::{Error, MeetingRule, Result};
 use chrono::TimeDelta;
 
 /// Two locations of two persons are a contact when they are at most [`distance_m`](Self::distance_m) metres apart on the
@@ -13,14 +13,14 @@ pub struct ContactRule {
 
 impl ContactRule {
     /// The largest distance, metres.
-    pub const MAX_DISTANCE_M: f64 = 1_000.0;
+    pub const MAX_DISTANCE_M: f64 = MeetingRule::MAX_DISTANCE_M;
     /// The largest finite time window.
-    pub const MAX_WITHIN: TimeDelta = TimeDelta::hours(24);
+    pub const MAX_WITHIN: TimeDelta = MeetingRule::MAX_WITHIN;
 
     /// `distance_m` is more than 0 and at most [`Self::MAX_DISTANCE_M`]; `within` is 0 to [`Self::MAX_WITHIN`], or `None`
     /// for any two times. The error names `distance` or `within`, or both.
     pub fn new(distance_m: f64, within: Option<TimeDelta>) -> Result<Self> {
-        let errors = wrong(distance_m, within);
+        let errors = MeetingRule::wrong_contact(distance_m, within);
         if errors.is_empty() { Ok(Self { distance_m, within }) } else { Err(Error::Invalid(errors)) }
     }
 
@@ -51,36 +51,24 @@ pub struct EncounterRule {
 }
 
 impl EncounterRule {
-    pub const DEFAULT_DISTANCE_M: f64 = 10.0;
-    pub const DEFAULT_WITHIN: TimeDelta = TimeDelta::minutes(5);
-    /// Where a larger `within` is asked for and no gap, the gap is as large as `within`.
-    pub const DEFAULT_GAP: TimeDelta = TimeDelta::minutes(10);
-    pub const MAX_GAP: TimeDelta = TimeDelta::hours(24);
-
-    /// Bounds as for [`ContactRule::new`], but `within` is finite; `gap` is `within` to [`Self::MAX_GAP`]. What is `None` takes
-    /// its default. The error names every wrong field of `distance`, `within` and `gap`.
+    /// Bounds as for [`MeetingRule::new`]. What is `None` takes its default ([`MeetingRule::default`]). The error names every wrong
+    /// field of `distance`, `within` and `gap`.
     pub fn new(distance_m: Option<f64>, within: Option<TimeDelta>, gap: Option<TimeDelta>) -> Result<Self> {
-        let distance_m = distance_m.unwrap_or(Self::DEFAULT_DISTANCE_M);
-        let within = within.unwrap_or(Self::DEFAULT_WITHIN);
-        let mut errors = wrong(distance_m, Some(within));
-        let least = within.clamp(TimeDelta::zero(), ContactRule::MAX_WITHIN);
-        let gap = gap.unwrap_or_else(|| Self::DEFAULT_GAP.max(least));
-        if gap < least || gap > Self::MAX_GAP {
-            errors.push(FieldError::new(
-                "gap",
-                format!(
-                    "must be from {} s (within) to {} s (24 hours); got {} s",
-                    seconds(least),
-                    seconds(Self::MAX_GAP),
-                    seconds(gap)
-                ),
-            ));
-        }
-        if errors.is_empty() {
-            Ok(Self { contact: ContactRule { distance_m, within: Some(within) }, gap })
-        } else {
-            Err(Error::Invalid(errors))
-        }
+        Self::with_defaults(MeetingRule::default(), distance_m, within, gap)
+    }
+
+    /// As [`EncounterRule::new`], with defaults of an event's own. Where a larger `within` is asked for and no gap, the gap is as
+    /// large as `within`.
+    pub fn with_defaults(
+        defaults: MeetingRule,
+        distance_m: Option<f64>,
+        within: Option<TimeDelta>,
+        gap: Option<TimeDelta>,
+    ) -> Result<Self> {
+        let within = within.unwrap_or(defaults.within());
+        let least = within.clamp(TimeDelta::zero(), MeetingRule::MAX_WITHIN);
+        let gap = gap.unwrap_or_else(|| defaults.gap().max(least));
+        MeetingRule::new(distance_m.unwrap_or(defaults.distance_m()), within, gap).map(Self::from)
     }
 
     pub fn contact(self) -> ContactRule {
@@ -92,38 +80,17 @@ impl EncounterRule {
     }
 }
 
+impl From<MeetingRule> for EncounterRule {
+    fn from(rule: MeetingRule) -> Self {
+        let contact = ContactRule { distance_m: rule.distance_m(), within: Some(rule.within()) };
+        Self { contact, gap: rule.gap() }
+    }
+}
+
 impl Default for EncounterRule {
     fn default() -> Self {
-        let contact = ContactRule { distance_m: Self::DEFAULT_DISTANCE_M, within: Some(Self::DEFAULT_WITHIN) };
-        Self { contact, gap: Self::DEFAULT_GAP }
+        MeetingRule::default().into()
     }
-}
-
-fn wrong(distance_m: f64, within: Option<TimeDelta>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    // A NaN fails the comparisons, too.
-    if !(distance_m > 0.0 && distance_m <= ContactRule::MAX_DISTANCE_M) {
-        errors.push(FieldError::new(
-            "distance",
-            format!(
-                "must be a number of metres, more than 0 and at most {}; got {distance_m}",
-                ContactRule::MAX_DISTANCE_M
-            ),
-        ));
-    }
-    if let Some(within) = within
-        && (within < TimeDelta::zero() || within > ContactRule::MAX_WITHIN)
-    {
-        errors.push(FieldError::new(
-            "within",
-            format!("must be from 0 to {} s (24 hours); got {} s", seconds(ContactRule::MAX_WITHIN), seconds(within)),
-        ));
-    }
-    errors
-}
-
-fn seconds(time: TimeDelta) -> f64 {
-    time.as_seconds_f64()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The rule by which times of locations are judged: how far ahead of a clock one may be.
 
 use crate::codec;
-use crate::domain::{FieldError, LocationDraft, NewLocation, Result};
+use crate::domain::{Event, FieldError, LocationDraft, NewLocation, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// How far phones' clocks are trusted.
@@ -33,6 +33,11 @@ impl Clock {
     /// Checks what somebody says of a location now; the error names every field that is wrong.
     pub fn check(self, draft: impl Into<LocationDraft>) -> Result<NewLocation, Vec<FieldError>> {
         draft.into().check(Utc::now(), self.max_ahead)
+    }
+
+    /// The same of a location of this event, whose dates it must keep to.
+    pub fn check_at(self, event: &Event, draft: impl Into<LocationDraft>) -> Result<NewLocation, Vec<FieldError>> {
+        draft.into().check_at(event, Utc::now(), self.max_ahead)
     }
 
     /// Reads and checks the value of a Kafka record, by the record's own time ([`codec::decode`]).

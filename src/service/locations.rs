@@ -8,12 +8,12 @@ pub use crate::store::LocationPosition;
 impl AtEvent {
     /// The location, or [`Error::NotFound`].
     pub async fn location(&self, id: i64) -> Result<Location> {
-        self.store().location(id).await
+        self.store()?.location(id).await
     }
 
     /// Deletes one location, or [`Error::NotFound`].
     pub async fn delete_location(&self, id: i64) -> Result<()> {
-        self.store().delete_location(id).await
+        self.store()?.delete_location(id).await
     }
 
     /// A person's locations in the range, oldest first, after `after`, at most `limit`; [`Error::NotFound`] for an unknown
@@ -25,7 +25,7 @@ impl AtEvent {
         after: Option<LocationPosition>,
         limit: usize,
     ) -> Result<Page<Location, LocationPosition>> {
-        self.store().locations(person, range, after, limit).await
+        self.store()?.locations(person, range, after, limit).await
     }
 }
 

@@ -10,6 +10,8 @@ pub mod meetings;
 pub mod record;
 
 #[cfg(feature = "service")]
+mod events;
+#[cfg(feature = "service")]
 mod locations;
 #[cfg(feature = "service")]
 mod persons;
@@ -20,6 +22,8 @@ mod receipts;
 #[cfg(feature = "service")]
 mod start;
 
+#[cfg(feature = "service")]
+pub use events::EventArgs;
 #[cfg(feature = "service")]
 pub use locations::{AllLocations, LocationPosition};
 #[cfg(feature = "service")]

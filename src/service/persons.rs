@@ -7,12 +7,12 @@ use chrono::NaiveDate;
 impl AtEvent {
     /// Adds a person under a new id.
     pub async fn create_person(&self, new: &NewPerson) -> Result<Person> {
-        self.store().create_person(new).await
+        self.store()?.create_person(new).await
     }
 
     /// The person, or [`Error::NotFound`].
     pub async fn person(&self, id: PersonId) -> Result<Person> {
-        self.store().person(id).await
+        self.store()?.person(id).await
     }
 
     /// Those that a search finds, by id, after `after`, at most `limit`.
@@ -22,27 +22,27 @@ impl AtEvent {
         after: Option<PersonId>,
         limit: usize,
     ) -> Result<Page<Person, PersonId>> {
-        self.store().persons(search, after, limit).await
+        self.store()?.persons(search, after, limit).await
     }
 
     /// Erases the person and every location of theirs, or [`Error::NotFound`].
     pub async fn delete_person(&self, id: PersonId) -> Result<()> {
-        self.store().delete_person(id).await
+        self.store()?.delete_person(id).await
     }
 
     /// Whom another system knows by this key.
     pub async fn person_by_key(&self, key: &str) -> Result<Option<PersonId>> {
-        Ok(self.store().persons_by_key(&[key]).await?.remove(key))
+        Ok(self.store()?.persons_by_key(&[key]).await?.remove(key))
     }
 
     /// Whom another system knows by this key; `new` where there was nobody.
     pub async fn person_by_key_or_new(&self, key: String, new: NewPerson) -> Result<PersonId> {
-        let created = self.store().create_persons_by_key(&[(key, new)]).await?.pop();
+        let created = self.store()?.create_persons_by_key(&[(key, new)]).await?.pop();
         created.ok_or_else(|| Error::Internal("no id for a person that was to be created".to_owned()))
     }
 
     /// The days on which a person has locations, oldest first, with how many; `zone` is a time zone's IANA name.
     pub async fn days(&self, person: PersonId, zone: &str) -> Result<Vec<(NaiveDate, u64)>> {
-        self.store().days(person, zone).await
+        self.store()?.days(person, zone).await
     }
 }

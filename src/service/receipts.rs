@@ -14,6 +14,6 @@ impl AtEvent {
         if partitions > 0 && receipt.partition() >= partitions {
             return Ok(None);
         }
-        self.store().fate(topic, receipt.partition(), receipt.offset()).await.map(Some)
+        self.whole_store().fate(topic, receipt.partition(), receipt.offset()).await.map(Some)
     }
 }

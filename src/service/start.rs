@@ -1,9 +1,11 @@
 //! What the use cases work with, made once a process.
 
 use super::clock::Clock;
+use super::events::EventArgs;
 use super::record::{Drain, IngestArgs, Sink};
-use crate::domain::{EventId, Result};
-use crate::store::{DatabaseArgs, Store};
+use crate::domain::{Error, Event, EventId, FieldError, LocationDraft, MeetingRule, NewLocation, Result, Slug};
+use crate::store::{DatabaseArgs, EventStore, Store};
+use chrono_tz::Tz;
 use std::sync::Arc;
 
 /// The settings of a role that offers the use cases.
@@ -13,6 +15,8 @@ pub struct ServiceArgs {
     pub ingest: IngestArgs,
     #[command(flatten)]
     pub database: DatabaseArgs,
+    #[command(flatten)]
+    pub event: EventArgs,
 }
 
 /// The use cases of this process. Cheap to clone.
@@ -23,6 +27,7 @@ struct Parts {
     store: Store,
     sink: Sink,
     clock: Clock,
+    default_event: Slug,
 }
 
 /// What can be done at one event. Cheap to clone, and owns what it needs, so that an answer that is made while it is sent can
@@ -30,7 +35,10 @@ struct Parts {
 #[derive(Clone)]
 pub struct AtEvent {
     service: Service,
-    event: EventId,
+    /// `None` for the default event as long as it is not known which that is: locations can be queued for it all the same.
+    event: Option<Arc<Event>>,
+    /// Whether the caller named it; then what is left open is the event's.
+    named: bool,
 }
 
 impl ServiceArgs {
@@ -39,20 +47,41 @@ impl ServiceArgs {
     pub async fn start(&self, application: &str) -> Result<(Service, Drain)> {
         let store = Store::new(&self.database, application)?;
         store.check_at_start().await?;
-        Service::new(store, &self.ingest)
+        Service::new(store, &self.ingest, self.event.default_event.clone())
     }
 }
 
 impl Service {
     /// The use cases on a store that is there already.
-    pub fn new(store: Store, ingest: &IngestArgs) -> Result<(Self, Drain)> {
+    pub fn new(store: Store, ingest: &IngestArgs, default_event: Slug) -> Result<(Self, Drain)> {
         let (sink, drain) = Sink::start(&store, ingest)?;
-        Ok((Self(Arc::new(Parts { store, sink, clock: ingest.clock.clock() })), drain))
+        Ok((Self(Arc::new(Parts { store, sink, clock: ingest.clock.clock(), default_event })), drain))
     }
 
     /// What can be done at an event.
-    pub fn at(&self, event: EventId) -> AtEvent {
-        AtEvent { service: self.clone(), event }
+    pub fn at(&self, event: Arc<Event>) -> AtEvent {
+        AtEvent { service: self.clone(), event: Some(event), named: true }
+    }
+
+    /// What can be done at the event of this slug, or [`Error::UnknownEvent`].
+    pub async fn at_slug(&self, slug: &Slug) -> Result<AtEvent> {
+        Ok(self.at(self.store().events().by_slug(slug).await?))
+    }
+
+    /// What can be done at the default event, which the caller has not named.
+    pub async fn at_default(&self) -> Result<AtEvent> {
+        let event = match self.store().events().by_slug(self.default_event()).await {
+            Ok(event) => Some(event),
+            // Locations are queued while the database is away; whoever stores them knows their persons' event.
+            Err(Error::Unavailable { .. } | Error::TimedOut(_)) if self.has_queue() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(AtEvent { service: self.clone(), event, named: false })
+    }
+
+    /// The event that is meant where none is named.
+    pub(super) fn default_event(&self) -> &Slug {
+        &self.0.default_event
     }
 
     /// What stands above events, and what every event has through [`AtEvent::store`].
@@ -66,21 +95,49 @@ impl Service {
 }
 
 impl AtEvent {
-    /// The event's rows.
-    pub(super) fn store(&self) -> &Store {
+    /// What is above events.
+    pub(super) fn whole_store(&self) -> &Store {
         self.service.store()
+    }
+
+    /// The event's rows.
+    pub(super) fn store(&self) -> Result<EventStore<'_>> {
+        let event = self.event().ok_or_else(|| Error::Unavailable {
+            dependency: "postgres",
+            detail: "it is not known yet which the default event is".to_owned(),
+        })?;
+        Ok(self.service.store().event(event))
     }
 
     pub(super) fn sink(&self) -> &Sink {
         self.service.sink()
     }
 
-    pub(super) fn event(&self) -> EventId {
-        self.event
+    pub(super) fn event(&self) -> Option<EventId> {
+        self.event.as_ref().map(|event| event.id)
     }
 
-    /// The rule by which times of locations are judged.
-    pub fn clock(&self) -> Clock {
-        self.service.0.clock
+    /// Checks what somebody says of a location now, its time by the clock and the event's dates; the error names every field that
+    /// is wrong.
+    pub fn check(&self, draft: impl Into<LocationDraft>) -> Result<NewLocation, Vec<FieldError>> {
+        let clock = self.service.0.clock;
+        match &self.event {
+            Some(event) => clock.check_at(event, draft),
+            None => clock.check(draft),
+        }
+    }
+
+    /// Whose days are meant where no time zone is given: the event's, if the caller named it, else UTC's.
+    pub fn zone(&self) -> Tz {
+        self.given().map_or(Tz::UTC, |event| event.settings.time_zone)
+    }
+
+    /// What counts as a meeting where that is not said: the event's rule, if the caller named it, else the usual one.
+    pub fn rule(&self) -> MeetingRule {
+        self.given().map_or_else(MeetingRule::default, |event| event.settings.rule)
+    }
+
+    fn given(&self) -> Option<&Event> {
+        self.event.as_deref().filter(|_| self.named)
     }
 }

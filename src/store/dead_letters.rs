@@ -7,18 +7,18 @@
 use super::Store;
 use super::connection::Connection;
 use super::error::from_diesel;
-use super::locations::record_sorted;
+use super::locations::{Refusal, StoredOfEvents, events_of, record_of_events};
 use super::offsets::Advance;
 use super::schema::dead_letter;
 use super::statement::{Bind, Statement};
 use crate::domain::text::shown_at_most;
-use crate::domain::{Error, NewLocation, Result};
+use crate::domain::{Error, EventId, NewLocation, Result};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is kept of a record at the most, in bytes. A location takes some hundred.
@@ -73,6 +73,8 @@ pub struct DeadLetterLine {
     pub last_offset: i64,
     /// Its beginning, where it is long.
     pub reason: String,
+    /// The event that it is about; `None` where that is not known.
+    pub event_id: Option<i32>,
 }
 
 /// A record that was set aside.
@@ -97,6 +99,8 @@ pub struct DeadLetter {
     pub value_length: Option<i64>,
     /// When its contents were removed.
     pub emptied: Option<DateTime<Utc>>,
+    /// The event that it is about; `None` where that is not known.
+    pub event_id: Option<i32>,
 }
 
 impl DeadLetter {
@@ -145,7 +149,15 @@ impl Store {
     pub async fn dead_letters(&self, after: i64, limit: i64) -> Result<Vec<DeadLetterLine>> {
         use dead_letter as d;
         dead_letter::table
-            .select((d::id, d::time, d::partition, d::first_offset, d::last_offset, left(d::reason, LISTED_REASON)))
+            .select((
+                d::id,
+                d::time,
+                d::partition,
+                d::first_offset,
+                d::last_offset,
+                left(d::reason, LISTED_REASON),
+                d::event_id,
+            ))
             .filter(d::id.gt(after).and(d::emptied.is_null()))
             .order(d::id)
             .limit(limit)
@@ -174,6 +186,7 @@ impl Store {
                 d::time,
                 diesel::dsl::sql::<Nullable<BigInt>>("coalesce(value_length, octet_length(value))"),
                 d::emptied,
+                d::event_id,
             ))
             .first(&mut self.connection().await?)
             .await
@@ -194,13 +207,15 @@ impl Store {
                 let reason = match &location {
                     Err(reason) => reason.clone(),
                     // The person before the letter, as whoever erases them does.
-                    Ok(location) if record_sorted(connection, 1, &[location]).await?.unknown.is_empty() => {
-                        return match diesel::delete(kept()).execute(connection).await? {
-                            0 => Err(diesel::result::Error::RollbackTransaction),
-                            _ => Ok(Replayed::Stored),
-                        };
-                    }
-                    Ok(location) => unknown_person(location),
+                    Ok(location) => match record_of_events(connection, &[location]).await?.refusal(location) {
+                        Some(refusal) => why(location, &refusal),
+                        None => {
+                            return match diesel::delete(kept()).execute(connection).await? {
+                                0 => Err(diesel::result::Error::RollbackTransaction),
+                                _ => Ok(Replayed::Stored),
+                            };
+                        }
+                    },
                 };
                 let noted =
                     diesel::update(kept()).set(dead_letter::reason.eq(plain(&reason))).execute(connection).await?;
@@ -329,7 +344,8 @@ enum Emptied<'a> {
     Ids(&'a [i64]),
     /// A block of them.
     Older(TimeDelta),
-    Person(i64),
+    Persons(&'a [i64]),
+    Event(EventId),
 }
 
 /// Removes contents and leaves what a receipt needs.
@@ -353,8 +369,12 @@ async fn empty(connection: &mut Connection, reason: &'static str, which: Emptied
                 .execute(connection)
                 .await
         }
-        Emptied::Person(id) => {
-            let theirs = d::person_id.eq(id).or(d::key_person_id.eq(id));
+        Emptied::Event(id) => {
+            let its_own = d::event_id.eq(id.get());
+            diesel::update(dead_letter::table.filter(its_own.and(kept))).set(nothing).execute(connection).await
+        }
+        Emptied::Persons(ids) => {
+            let theirs = d::person_id.eq_any(ids).or(d::key_person_id.eq_any(ids));
             diesel::update(dead_letter::table.filter(theirs.and(kept))).set(nothing).execute(connection).await
         }
         Emptied::Older(age) => {
@@ -374,7 +394,17 @@ async fn empty(connection: &mut Connection, reason: &'static str, which: Emptied
 
 /// Erases what letters hold of a person, whoever else they are about; inside the transaction that erases the person.
 pub(super) async fn erase(connection: &mut Connection, person: i64) -> QueryResult<usize> {
-    empty(connection, ERASED, Emptied::Person(person)).await
+    erase_all(connection, &[person]).await
+}
+
+/// The same of several.
+pub(super) async fn erase_all(connection: &mut Connection, persons: &[i64]) -> QueryResult<usize> {
+    empty(connection, ERASED, Emptied::Persons(persons)).await
+}
+
+/// Erases what letters hold of an event that is being deleted.
+pub(super) async fn erase_of_event(connection: &mut Connection, event: EventId) -> QueryResult<usize> {
+    empty(connection, ERASED, Emptied::Event(event)).await
 }
 
 #[derive(Insertable)]
@@ -389,6 +419,7 @@ struct Row<'a> {
     content_type: Option<&'a [u8]>,
     record_time: Option<DateTime<Utc>>,
     reason: &'a str,
+    event_id: Option<i32>,
     person_id: Option<i64>,
     value_length: Option<i64>,
 }
@@ -405,7 +436,7 @@ pub(super) async fn set_aside(
     connection: &mut Connection,
     advance: Advance<'_>,
     read: &[Read],
-    unknown: &HashSet<i64>,
+    stored: &StoredOfEvents,
 ) -> QueryResult<Vec<SetAside>> {
     let mut dead: Vec<SetAside> = read
         .iter()
@@ -413,8 +444,7 @@ pub(super) async fn set_aside(
         .filter_map(|(position, read)| {
             let reason = match &read.location {
                 Err(reason) => plain(reason),
-                Ok(location) if unknown.contains(&location.person_id().get()) => unknown_person(location),
-                Ok(_) => return None,
+                Ok(location) => why(location, &stored.refusal(location)?),
             };
             Some(SetAside { position, reason })
         })
@@ -424,7 +454,7 @@ pub(super) async fn set_aside(
     }
     let persons: Vec<Persons> =
         dead.iter().map(|dead| Persons::of(&read[dead.position], advance.person_named)).collect();
-    let erased = erased(connection, &persons).await?;
+    let (events, erased) = events_and_erased(connection, &persons).await?;
     for (dead, persons) in dead.iter_mut().zip(&persons) {
         if persons.any(&erased) {
             ERASED.clone_into(&mut dead.reason);
@@ -433,7 +463,11 @@ pub(super) async fn set_aside(
     let mut rows = Vec::new();
     let mut bytes = 0;
     for (dead, persons) in dead.iter().zip(&persons) {
-        let row = row(advance, &read[dead.position], &dead.reason, persons, persons.any(&erased));
+        let event = persons.ids().find_map(|id| events.get(&id)).copied();
+        let row = Row {
+            event_id: event.map(EventId::get),
+            ..row(advance, &read[dead.position], &dead.reason, persons, persons.any(&erased))
+        };
         bytes += row.bytes();
         rows.push(row);
         if rows.len() == ROWS || bytes >= BYTES {
@@ -461,6 +495,7 @@ fn row<'a>(advance: Advance<'a>, read: &'a Read, reason: &'a str, persons: &Pers
         content_type: read.content_type.as_deref().map(|content_type| cut(content_type, LONGEST_CONTENT_TYPE)),
         record_time: read.record_time.filter(|time| *time >= OLDEST_TIME),
         reason,
+        event_id: None,
         person_id: persons.value,
         value_length: value.map(<[u8]>::len).filter(|length| *length > LONGEST_VALUE).map(|length| length as i64),
     };
@@ -509,27 +544,22 @@ impl Persons {
     }
 }
 
-/// Those of the persons who were there once and are not any more. The others' rows are locked until the end of the transaction:
-/// whoever erases one of them waits, and then finds the letters.
-async fn erased(connection: &mut Connection, persons: &[Persons]) -> QueryResult<HashSet<i64>> {
+/// The events of those of the persons who are there, and those who were there once and are not any more. The former's rows are
+/// locked until the end of the transaction: whoever erases one of them waits, and then finds the letters.
+async fn events_and_erased(
+    connection: &mut Connection,
+    persons: &[Persons],
+) -> QueryResult<(HashMap<i64, EventId>, HashSet<i64>)> {
     let mut ids: Vec<i64> = persons.iter().flat_map(Persons::ids).collect();
     ids.sort_unstable();
     ids.dedup();
     if ids.is_empty() {
-        return Ok(HashSet::new());
+        return Ok(Default::default());
     }
-    let present: Vec<(i64,)> = Statement::<(BigInt,)>::new(
-        "SELECT id FROM person WHERE id = ANY($1) ORDER BY id FOR KEY SHARE",
-        vec![Bind::Ids(&ids)],
-    )
-    .load(connection)
-    .await?;
-    let mut absent: HashSet<i64> = ids.into_iter().collect();
-    present.iter().for_each(|(id,)| {
-        absent.remove(id);
-    });
+    let present = events_of(connection, &ids).await?;
+    let mut absent: HashSet<i64> = ids.into_iter().filter(|id| !present.contains_key(id)).collect();
     if absent.is_empty() {
-        return Ok(absent);
+        return Ok((present, absent));
     }
     // Ids are given out in order and never again.
     let (last, given): (i64, bool) =
@@ -537,11 +567,24 @@ async fn erased(connection: &mut Connection, persons: &[Persons]) -> QueryResult
             .get_result(connection)
             .await?;
     absent.retain(|id| given && *id <= last);
-    Ok(absent)
+    Ok((present, absent))
+}
+
+fn why(location: &NewLocation, refusal: &Refusal<'_>) -> String {
+    match refusal {
+        Refusal::UnknownPerson => unknown_person(location),
+        Refusal::Outside(reason) => plain(reason),
+    }
 }
 
 fn unknown_person(location: &NewLocation) -> String {
-    format!("person_id: nobody has the id {}; add the person first", location.person_id())
+    let id = location.person_id();
+    match location.event_id() {
+        None => format!("person_id: nobody has the id {id}; add the person first"),
+        Some(event) => {
+            format!("person_id: nobody has the id {id} in event {event}, which event_id names; add the person first")
+        }
+    }
 }
 
 /// On one line, without what PostgreSQL's texts cannot hold (NUL) and terminals should not be sent, and not endless.

@@ -3,10 +3,10 @@
 
 use super::connect::checkout;
 use super::connection::Connection;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, EventId, Result};
 use crate::runtime::{GroupSize, Job, JobSender, Jobs, jobs};
 use diesel_async::pooled_connection::deadpool::Pool;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -18,8 +18,9 @@ const SIZE: GroupSize = GroupSize { most: 1_000, worthwhile: 100 };
 pub(super) trait Load: Clone + Send + Sized + 'static {
     fn id(&self) -> i64;
 
-    /// Those of the ids that exist, in any order.
-    fn load(connection: &mut Connection, ids: &[i64]) -> impl Future<Output = Result<Vec<Self>>> + Send;
+    /// Those of the ids that exist in the event, in any order.
+    fn load(connection: &mut Connection, event: EventId, ids: &[i64])
+    -> impl Future<Output = Result<Vec<Self>>> + Send;
 }
 
 /// Looks things of one kind up. Cheap to clone.
@@ -27,6 +28,7 @@ pub(super) trait Load: Clone + Send + Sized + 'static {
 pub(super) struct Loader<T>(JobSender<Lookup<T>>);
 
 struct Lookup<T> {
+    event: EventId,
     id: i64,
     answer: oneshot::Sender<Result<Option<T>>>,
 }
@@ -48,10 +50,10 @@ impl<T: Load> Loader<T> {
         Self(queue)
     }
 
-    /// The thing with this id, if there is one.
-    pub(super) async fn get(&self, id: i64) -> Result<Option<T>> {
+    /// The thing of the event with this id, if there is one.
+    pub(super) async fn get(&self, event: EventId, id: i64) -> Result<Option<T>> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Lookup { id, answer });
+        self.0.send(Lookup { event, id, answer });
         answered.await.map_err(|_| Error::Internal("the loader has ended".to_owned()))?
     }
 }
@@ -63,20 +65,33 @@ async fn answer_all<T: Load>(pool: Pool<Connection>, wait: Duration, lookups: Jo
             // Those that came meanwhile would wait as long for the same answer.
             group.extend(lookups.take_waiting());
         }
-        for Lookup { id, answer } in group {
+        for Lookup { event, id, answer } in group {
             // Whoever asked may have gone.
             let _ = answer.send(match &found {
-                Ok(found) => Ok(found.get(&id).cloned()),
+                Ok(found) => Ok(found.get(&(event, id)).cloned()),
                 Err(error) => Err(error.clone()),
             });
         }
     }
 }
 
-async fn load<T: Load>(pool: &Pool<Connection>, wait: Duration, lookups: &[Lookup<T>]) -> Result<HashMap<i64, T>> {
-    let mut ids: Vec<i64> = lookups.iter().map(|lookup| lookup.id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let found = T::load(&mut *checkout(pool, wait).await?, &ids).await?;
-    Ok(found.into_iter().map(|thing| (thing.id(), thing)).collect())
+/// One statement for each event, of which there mostly is one.
+async fn load<T: Load>(
+    pool: &Pool<Connection>,
+    wait: Duration,
+    lookups: &[Lookup<T>],
+) -> Result<HashMap<(EventId, i64), T>> {
+    let mut by_event: BTreeMap<EventId, Vec<i64>> = BTreeMap::new();
+    for lookup in lookups {
+        by_event.entry(lookup.event).or_default().push(lookup.id);
+    }
+    let mut connection = checkout(pool, wait).await?;
+    let mut all = HashMap::with_capacity(lookups.len());
+    for (event, mut ids) in by_event {
+        ids.sort_unstable();
+        ids.dedup();
+        let found = T::load(&mut connection, event, &ids).await?;
+        all.extend(found.into_iter().map(|thing| ((event, thing.id()), thing)));
+    }
+    Ok(all)
 }

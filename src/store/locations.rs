@@ -1,17 +1,17 @@
-use super::Store;
 use super::connection::Connection;
 use super::error::{from_diesel, lost_a_race};
 use super::loader::Load;
 use super::schema::location;
 use super::statement::{Bind, Statement};
-use crate::domain::{Error, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange};
+use super::{EventStore, Store};
+use crate::domain::{Error, EventId, Location, NewLocation, Page, PersonId, Recorded, Result, TimeRange};
 use crate::geo::{Coordinate, cell_of};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool, Integer};
 use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_geography::types::Point;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// WGS 84.
 const SRID: u32 = 4326;
@@ -56,8 +56,10 @@ impl Load for Location {
         self.id
     }
 
-    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
-        let found = location::table.select(LocationRow::as_select()).filter(location::id.eq_any(ids));
+    async fn load(connection: &mut Connection, event: EventId, ids: &[i64]) -> Result<Vec<Self>> {
+        let found = location::table
+            .select(LocationRow::as_select())
+            .filter(location::event_id.eq(event.get()).and(location::id.eq_any(ids)));
         let rows: Vec<LocationRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(LocationRow::into_domain).collect()
     }
@@ -89,15 +91,16 @@ impl std::ops::AddAssign for Stored {
     }
 }
 
-impl Store {
+impl EventStore<'_> {
     /// The location, or [`Error::NotFound`].
     pub async fn location(&self, id: i64) -> Result<Location> {
-        self.location_loader.get(id).await?.ok_or(Error::NotFound { what: "location", id })
+        self.store.location_loader.get(self.event, id).await?.ok_or(Error::NotFound { what: "location", id })
     }
 
     /// Deletes one location, or [`Error::NotFound`].
     pub async fn delete_location(&self, id: i64) -> Result<()> {
-        match diesel::delete(location::table.find(id)).execute(&mut self.connection().await?).await {
+        let this = location::table.find((self.event.get(), id));
+        match diesel::delete(this).execute(&mut self.store.connection().await?).await {
             Ok(0) => Err(Error::NotFound { what: "location", id }),
             Ok(_) => Ok(()),
             Err(error) => Err(from_diesel(error)),
@@ -115,6 +118,7 @@ impl Store {
     ) -> Result<Page<Location, LocationPosition>> {
         let mut select = location::table
             .select(LocationRow::as_select())
+            .filter(location::event_id.eq(self.event.get()))
             .filter(location::person_id.eq(person.get()))
             .filter(location::creation_time.ge(after.map_or(range.from(), |after| after.creation_time)))
             .filter(location::creation_time.lt(range.to()))
@@ -124,7 +128,7 @@ impl Store {
         if let Some(after) = after {
             select = select.filter(location::creation_time.gt(after.creation_time).or(location::id.gt(after.id)));
         }
-        let rows: Vec<LocationRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
+        let rows: Vec<LocationRow> = select.load(&mut *self.store.search().await?).await.map_err(from_diesel)?;
         if rows.is_empty() {
             self.person(person).await?;
         }
@@ -141,13 +145,13 @@ impl Store {
         order.sort_unstable_by_key(|&i| batch[i].identity());
         order.dedup_by_key(|i| batch[*i].identity());
         let distinct: Vec<&NewLocation> = order.iter().map(|&i| &batch[i]).collect();
-        let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &distinct).await;
+        let mut connection = self.store.connection().await?;
+        self.store.partitions.ensure(&mut connection, &distinct).await;
 
         let mut found = HashMap::with_capacity(distinct.len());
         let mut rest = distinct;
         while !rest.is_empty() {
-            rest = record_each(&mut connection, &rest, &mut found).await.map_err(from_diesel)?;
+            rest = record_each(&mut connection, self.event, &rest, &mut found).await.map_err(from_diesel)?;
         }
 
         let mut first = HashSet::with_capacity(found.len());
@@ -166,18 +170,22 @@ impl Store {
         let mut order: Vec<&NewLocation> = batch.iter().collect();
         order.sort_unstable_by_key(|location| location.identity());
         order.dedup_by_key(|location| location.identity());
-        let mut connection = self.connection().await?;
-        self.partitions.ensure(&mut connection, &order).await;
+        let mut connection = self.store.connection().await?;
+        self.store.partitions.ensure(&mut connection, &order).await;
         let mut retries = Retries::default();
         loop {
-            match connection.transaction(async |connection| record_sorted(connection, batch.len(), &order).await).await
+            match connection
+                .transaction(async |connection| record_sorted(connection, self.event, batch.len(), &order).await)
+                .await
             {
                 Err(error) if retries.again(&error) => {}
                 done => return done.map_err(from_diesel),
             }
         }
     }
+}
 
+impl Store {
     /// Lets index-only scans and the planner know what a load has changed; autovacuum would, some minutes later.
     pub async fn vacuum(&self) -> Result<()> {
         let mut connection = self.connector.connect().await?;
@@ -197,8 +205,13 @@ impl Retries {
 
     /// Whether to try once more after this error.
     pub(super) fn again(&mut self, error: &diesel::result::Error) -> bool {
+        self.any() && lost_a_race(error)
+    }
+
+    /// Whether to try once more, whatever the error was.
+    pub(super) fn any(&mut self) -> bool {
         self.0 += 1;
-        lost_a_race(error) && self.0 <= Self::MOST
+        self.0 <= Self::MOST
     }
 }
 
@@ -210,10 +223,11 @@ type Identity = (i64, i64, u64, u64);
 /// One statement, and so one transaction by itself; what was there already needs a second one.
 async fn record_each<'a>(
     connection: &mut Connection,
+    event: EventId,
     sorted: &[&'a NewLocation],
     found: &mut HashMap<Identity, Recorded>,
 ) -> QueryResult<Vec<&'a NewLocation>> {
-    let columns = Columns::of(sorted);
+    let columns = Columns::of(event, sorted);
     let mut retries = Retries::default();
     let rows: Vec<(i64, i64, bool)> = loop {
         match columns.record().load(connection).await {
@@ -231,7 +245,7 @@ async fn record_each<'a>(
         }
     }
     if !known.is_empty() {
-        let rows: Vec<(i64, i64)> = Columns::of(&known).find().load(connection).await?;
+        let rows: Vec<(i64, i64)> = Columns::of(event, &known).find().load(connection).await?;
         for (ordinal, id) in rows {
             found.insert(known[ordinal as usize - 1].identity(), Recorded::Duplicate { id });
         }
@@ -240,28 +254,125 @@ async fn record_each<'a>(
     Ok(known)
 }
 
-/// Inserts sorted, distinct locations, inside a transaction of the caller's. `given` counts the batch with its repeats.
-pub(super) async fn record_sorted(
+/// Inserts sorted, distinct locations of one event, inside a transaction of the caller's. `given` counts the batch with its
+/// repeats.
+async fn record_sorted(
     connection: &mut Connection,
+    event: EventId,
     given: usize,
     sorted: &[&NewLocation],
 ) -> QueryResult<Stored> {
     let persons = persons_of(sorted);
-    let present: HashSet<i64> = Statement::<(BigInt,)>::new(
-        "SELECT id FROM person WHERE id = ANY($1) FOR KEY SHARE",
-        vec![Bind::Ids(&persons)],
-    )
-    .load::<(i64,)>(connection)
-    .await?
-    .into_iter()
-    .map(|(id,)| id)
-    .collect();
+    let present = present(connection, event, &persons).await?;
     let known: Vec<&NewLocation> =
         sorted.iter().copied().filter(|location| present.contains(&location.person_id().get())).collect();
-    let stored = Columns::of(&known).insert().execute(connection).await?;
+    let stored = Columns::of(event, &known).insert().execute(connection).await?;
     let unknown: HashSet<i64> = persons.into_iter().filter(|id| !present.contains(id)).collect();
     let refused = sorted.len() - known.len();
     Ok(Stored { stored, duplicates: given - refused - stored, unknown })
+}
+
+/// Those of the persons whom the event has, kept from being erased until the transaction ends.
+async fn present(connection: &mut Connection, event: EventId, persons: &[i64]) -> QueryResult<HashSet<i64>> {
+    let rows: Vec<(i64,)> = Statement::<(BigInt,)>::new(
+        "SELECT id FROM person WHERE event_id = $1 AND id = ANY($2) FOR KEY SHARE",
+        vec![Bind::event(event), Bind::Ids(persons)],
+    )
+    .load(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// What became of records, which may be of several events.
+pub(super) struct StoredOfEvents {
+    /// New rows.
+    pub(super) stored: usize,
+    /// The persons that do not exist, each with the event in which it should: `None` is any.
+    pub(super) unknown: HashSet<(Option<EventId>, i64)>,
+    /// Why those were not stored whose times their event does not take, by what they are and the event that they name.
+    pub(super) outside: HashMap<(Identity, Option<EventId>), String>,
+}
+
+impl StoredOfEvents {
+    /// Why a location of these was not stored; `None` when it was, or has been.
+    pub(super) fn refusal(&self, location: &NewLocation) -> Option<Refusal<'_>> {
+        let event = location.event_id();
+        if self.unknown.contains(&(event, location.person_id().get())) {
+            return Some(Refusal::UnknownPerson);
+        }
+        self.outside.get(&(location.identity(), event)).map(|reason| Refusal::Outside(reason))
+    }
+}
+
+/// Why a location was not stored.
+pub(super) enum Refusal<'a> {
+    UnknownPerson,
+    /// Its event does not take its time; a sentence about it.
+    Outside(&'a str),
+}
+
+/// Inserts locations that were read from Kafka, distinct and sorted by identity, inside a transaction of the caller's. One that
+/// names no event is its person's event's; one that names another than its person's is of an unknown person.
+pub(super) async fn record_of_events(
+    connection: &mut Connection,
+    sorted: &[&NewLocation],
+) -> QueryResult<StoredOfEvents> {
+    let mut done = StoredOfEvents { stored: 0, unknown: HashSet::new(), outside: HashMap::new() };
+    let (named, unnamed): (Vec<&NewLocation>, Vec<&NewLocation>) =
+        sorted.iter().copied().partition(|location| location.event_id().is_some());
+    let mut events: BTreeMap<EventId, Vec<&NewLocation>> = BTreeMap::new();
+    for location in named {
+        events.entry(location.event_id().unwrap_or(EventId::FIRST)).or_default().push(location);
+    }
+    for (event, given) in &mut events {
+        let persons = persons_of(given);
+        let present = present(connection, *event, &persons).await?;
+        given.retain(|location| present.contains(&location.person_id().get()));
+        done.unknown.extend(persons.into_iter().filter(|id| !present.contains(id)).map(|id| (Some(*event), id)));
+    }
+    if !unnamed.is_empty() {
+        let events_of = events_of(connection, &persons_of(&unnamed)).await?;
+        for location in unnamed {
+            let person = location.person_id().get();
+            match events_of.get(&person) {
+                Some(event) => events.entry(*event).or_default().push(location),
+                None => _ = done.unknown.insert((None, person)),
+            }
+        }
+    }
+    // In the order of the events, so that two transactions meet common rows in the same order.
+    let known = super::events::by_ids(connection, events.keys()).await?;
+    for (event, mut given) in events {
+        if let Some(event) = known.get(&event) {
+            given.retain(|location| {
+                let outside = event.takes(location.creation_time()).err();
+                let taken = outside.is_none();
+                if let Some(error) = outside {
+                    let reason = format!("{}: {}", error.field, error.message);
+                    done.outside.insert((location.identity(), location.event_id()), reason);
+                }
+                taken
+            });
+        }
+        given.sort_unstable_by_key(|location| location.identity());
+        given.dedup_by_key(|location| location.identity());
+        if !given.is_empty() {
+            done.stored += Columns::of(event, &given).insert().execute(connection).await?;
+        }
+    }
+    Ok(done)
+}
+
+/// Which event each of these persons belongs to; those that do not exist are absent. They are kept from being erased until the
+/// transaction ends. Above events: producers that know no events name only the person.
+pub(super) async fn events_of(connection: &mut Connection, persons: &[i64]) -> QueryResult<HashMap<i64, EventId>> {
+    let rows: Vec<(i64, i32)> = Statement::<(BigInt, Integer)>::new(
+        "SELECT id, event_id FROM person WHERE id = ANY($1) ORDER BY id FOR KEY SHARE",
+        vec![Bind::Ids(persons)],
+    )
+    .load(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(id, event)| (id, EventId::new(event))).collect())
 }
 
 /// The persons of sorted locations, each once.
@@ -271,8 +382,9 @@ fn persons_of(sorted: &[&NewLocation]) -> Vec<i64> {
     persons
 }
 
-/// A batch, sorted by identity, column by column, as `unnest` takes it.
+/// A batch of one event, sorted by identity, column by column, as `unnest` takes it.
 struct Columns {
+    event: EventId,
     persons: Vec<i64>,
     distinct_persons: Vec<i64>,
     times: Vec<DateTime<Utc>>,
@@ -282,8 +394,9 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(locations: &[&NewLocation]) -> Self {
+    fn of(event: EventId, locations: &[&NewLocation]) -> Self {
         Self {
+            event,
             persons: locations.iter().map(|l| l.person_id().get()).collect(),
             distinct_persons: persons_of(locations),
             times: locations.iter().map(|l| l.creation_time()).collect(),
@@ -293,6 +406,9 @@ impl Columns {
         }
     }
 
+    // Conflicts name no index: while an older program runs beside there are two that hold the identity, with the event and
+    // without.
+
     /// Inserts what is new of those whose person exists; returns (ordinal, id, whether new) of each of these.
     fn record(&self) -> Statement<'_, (BigInt, BigInt, Bool)> {
         Statement::new(
@@ -300,29 +416,32 @@ impl Columns {
                  SELECT * FROM unnest($1, $2, $3, $4, $5)
                      WITH ORDINALITY AS t (person_id, creation_time, coordinate, accuracy_m, cell, ordinal)
              ), present AS MATERIALIZED (
-                 SELECT id FROM person WHERE id = ANY($6) FOR KEY SHARE
+                 SELECT id FROM person WHERE event_id = $6 AND id = ANY($7) FOR KEY SHARE
              ), numbered AS MATERIALIZED (
                  SELECT nextval('location_id_seq') AS id, given.*
                  FROM given WHERE person_id IN (SELECT id FROM present) ORDER BY ordinal
              ), inserted AS (
-                 INSERT INTO location (id, person_id, creation_time, coordinate, accuracy_m, cell)
-                 SELECT id, person_id, creation_time, coordinate, accuracy_m, cell FROM numbered ORDER BY ordinal
-                 ON CONFLICT (person_id, creation_time, coordinate) DO NOTHING
+                 INSERT INTO location (event_id, id, person_id, creation_time, coordinate, accuracy_m, cell)
+                 SELECT $8, id, person_id, creation_time, coordinate, accuracy_m, cell FROM numbered ORDER BY ordinal
+                 ON CONFLICT DO NOTHING
                  RETURNING id
              )
              SELECT numbered.ordinal, numbered.id, inserted.id IS NOT NULL
              FROM numbered LEFT JOIN inserted USING (id)",
-            self.binds().into_iter().chain([Bind::Ids(&self.distinct_persons)]).collect(),
+            self.binds()
+                .into_iter()
+                .chain([Bind::event(self.event), Bind::Ids(&self.distinct_persons), Bind::event(self.event)])
+                .collect(),
         )
     }
 
     /// Inserts what is new; every person must exist.
     fn insert(&self) -> Statement<'_> {
         Statement::new(
-            "INSERT INTO location (person_id, creation_time, coordinate, accuracy_m, cell)
-             SELECT * FROM unnest($1, $2, $3, $4, $5)
-             ON CONFLICT (person_id, creation_time, coordinate) DO NOTHING",
-            self.binds(),
+            "INSERT INTO location (event_id, person_id, creation_time, coordinate, accuracy_m, cell)
+             SELECT $1, * FROM unnest($2, $3, $4, $5, $6)
+             ON CONFLICT DO NOTHING",
+            [Bind::event(self.event)].into_iter().chain(self.binds()).collect(),
         )
     }
 
@@ -331,8 +450,14 @@ impl Columns {
         Statement::new(
             "SELECT given.ordinal, location.id
              FROM unnest($1, $2, $3) WITH ORDINALITY AS given (person_id, creation_time, coordinate, ordinal)
-             JOIN location USING (person_id, creation_time, coordinate)",
-            vec![Bind::Ids(&self.persons), Bind::Times(&self.times), Bind::Points(&self.points)],
+             JOIN location USING (person_id, creation_time, coordinate)
+             WHERE location.event_id = $4",
+            vec![
+                Bind::Ids(&self.persons),
+                Bind::Times(&self.times),
+                Bind::Points(&self.points),
+                Bind::event(self.event),
+            ],
         )
     }
 

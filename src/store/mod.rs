@@ -6,7 +6,10 @@
 mod connect;
 mod connection;
 mod dead_letters;
+mod door;
 mod error;
+mod event_cache;
+mod events;
 mod loader;
 mod locations;
 mod migrations;
@@ -15,6 +18,7 @@ mod partitions;
 mod persons;
 mod proximity;
 mod schema;
+mod script;
 mod searches;
 mod settings;
 mod sqlstate;
@@ -24,8 +28,10 @@ mod watch;
 
 pub use connect::DatabaseArgs;
 pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
+pub use door::EventStore;
+pub use events::{Events, Held};
 pub use locations::{LocationPosition, Stored};
-pub use migrations::{Applied, Migrator};
+pub use migrations::{Applied, Extent, Migrator, Pending};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
 pub use proximity::{CellTimes, Snapshot};
 pub use url::DatabaseUrl;
@@ -54,6 +60,7 @@ pub struct Store {
     exhausted: Arc<AtomicBool>,
     person_loader: Loader<Person>,
     location_loader: Loader<Location>,
+    event_cache: Arc<event_cache::EventCache>,
     probe: Arc<Mutex<Probe>>,
     _watch: Arc<connect::AbortOnDrop>,
 }
@@ -89,6 +96,7 @@ impl Store {
             exhausted: Arc::default(),
             person_loader,
             location_loader,
+            event_cache: Arc::default(),
             probe: Arc::default(),
         })
     }
@@ -117,7 +125,7 @@ impl Store {
         };
         if !probe.checked {
             connect::check_versions(&mut connection).await?;
-            match migrations::pending(&mut connection).await? {
+            match migrations::pending(&mut connection).await?.needed {
                 0 => probe.checked = true,
                 n => return Err(error::unavailable(format!("{n} migrations are pending; run `udaconnect migrate`"))),
             }

@@ -4,7 +4,7 @@ use super::Store;
 use super::connection::Connection;
 use super::dead_letters::{self, Read, SetAside};
 use super::error::{from_diesel, refusal};
-use super::locations::{Retries, record_sorted};
+use super::locations::{Retries, record_of_events};
 use super::schema::{kafka_partition, kafka_worker};
 use super::statement::{Bind, Statement};
 use crate::domain::{NewLocation, Result};
@@ -105,8 +105,10 @@ impl Store {
         let good = |read: &Read| read.location.as_ref().ok().cloned();
         let locations: Vec<NewLocation> = read.iter().filter_map(good).collect();
         let mut sorted: Vec<&NewLocation> = locations.iter().collect();
-        sorted.sort_unstable_by_key(|location| location.identity());
-        sorted.dedup_by_key(|location| location.identity());
+        // The same location, once with its event and once without, stays twice: one of the two may be refused.
+        let key = |location: &&NewLocation| (location.identity(), location.event_id());
+        sorted.sort_unstable_by_key(key);
+        sorted.dedup_by_key(|location| key(location));
         let mut connection = self.connection().await?;
         self.partitions.ensure(&mut connection, &sorted).await;
         let mut retries = Retries::default();
@@ -115,8 +117,8 @@ impl Store {
                 .transaction(async |connection| {
                     // A worker that hangs here (its machine is gone) must not hold its rows against the next owner.
                     connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '4s'").await?;
-                    let stored = record_sorted(connection, locations.len(), &sorted).await?;
-                    let dead = dead_letters::set_aside(connection, advance, read, &stored.unknown).await?;
+                    let stored = record_of_events(connection, &sorted).await?;
+                    let dead = dead_letters::set_aside(connection, advance, read, &stored).await?;
                     // Last, so that the row is locked for a moment only and whoever divides the partitions need not skip it.
                     match move_offset(connection, advance).await? {
                         1 => Ok((stored.stored, dead)),

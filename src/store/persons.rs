@@ -1,14 +1,16 @@
-use super::Store;
+use super::EventStore;
 use super::connection::Connection;
 use super::error::from_diesel;
 use super::loader::Load;
+use super::locations::Retries;
 use super::schema::{location, person};
 use super::statement::{Bind, Statement};
-use crate::domain::{Error, NewPerson, Page, Person, PersonId, Result, Search};
+use crate::domain::{Error, EventId, NewPerson, Page, Person, PersonId, Result, Search};
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{BigInt, Bool, Text};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::collections::HashMap;
@@ -39,32 +41,39 @@ impl Load for Person {
         self.id.get()
     }
 
-    async fn load(connection: &mut Connection, ids: &[i64]) -> Result<Vec<Self>> {
-        let found = person::table.select(PersonRow::as_select()).filter(person::id.eq_any(ids));
+    async fn load(connection: &mut Connection, event: EventId, ids: &[i64]) -> Result<Vec<Self>> {
+        let found = person::table
+            .select(PersonRow::as_select())
+            .filter(person::event_id.eq(event.get()).and(person::id.eq_any(ids)));
         let rows: Vec<PersonRow> = found.load(connection).await.map_err(from_diesel)?;
         rows.into_iter().map(PersonRow::into_domain).collect()
     }
 }
 
-impl Store {
+impl EventStore<'_> {
     /// Stores a person under a new id.
     pub async fn create_person(&self, new: &NewPerson) -> Result<Person> {
         diesel::insert_into(person::table)
             .values((
+                person::event_id.eq(self.event.get()),
                 person::first_name.eq(new.first_name()),
                 person::last_name.eq(new.last_name()),
                 person::company_name.eq(new.company_name()),
             ))
             .returning(PersonRow::as_returning())
-            .get_result(&mut self.connection().await?)
+            .get_result(&mut self.store.connection().await?)
             .await
-            .map_err(from_diesel)?
+            .map_err(|error| self.told(error))?
             .into_domain()
     }
 
     /// The person, or [`Error::NotFound`].
     pub async fn person(&self, id: PersonId) -> Result<Person> {
-        self.person_loader.get(id.get()).await?.ok_or(Error::NotFound { what: "person", id: id.get() })
+        self.store
+            .person_loader
+            .get(self.event, id.get())
+            .await?
+            .ok_or(Error::NotFound { what: "person", id: id.get() })
     }
 
     /// Persons by id, after `after`, at most `limit`: those in whose names or company each word of `search` occurs, as
@@ -77,27 +86,30 @@ impl Store {
     ) -> Result<Page<Person, PersonId>> {
         let select = person::table
             .select(PersonRow::as_select())
+            .filter(person::event_id.eq(self.event.get()))
             .filter(person::id.gt(after.map_or(0, PersonId::get)))
             .filter(Found(search.words()))
             .order(person::id)
             .limit(limit as i64 + 1);
-        let rows: Vec<PersonRow> = select.load(&mut *self.search().await?).await.map_err(from_diesel)?;
+        let rows: Vec<PersonRow> = select.load(&mut *self.store.search().await?).await.map_err(from_diesel)?;
         let persons = rows.into_iter().map(PersonRow::into_domain).collect::<Result<_>>()?;
         Ok(Page::cut(persons, limit, |person: &Person| person.id))
     }
 
     /// Erases the person, every location of theirs and what dead letters hold of them, or [`Error::NotFound`].
     pub async fn delete_person(&self, id: PersonId) -> Result<()> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.store.connection().await?;
+        let event = self.event.get();
         connection
             .transaction(async |connection| {
                 // The person first: this waits for writers that hold them FOR KEY SHARE, and those that come later find
                 // nobody. What the former stored is visible to the second statement.
-                if diesel::delete(person::table.find(id.get())).execute(connection).await? == 0 {
+                if diesel::delete(person::table.find((event, id.get()))).execute(connection).await? == 0 {
                     return Err(diesel::result::Error::NotFound);
                 }
                 super::dead_letters::erase(connection, id.get()).await?;
-                diesel::delete(location::table.filter(location::person_id.eq(id.get()))).execute(connection).await
+                let theirs = location::event_id.eq(event).and(location::person_id.eq(id.get()));
+                diesel::delete(location::table.filter(theirs)).execute(connection).await
             })
             .await
             .map_err(|error| match error {
@@ -116,22 +128,36 @@ impl Store {
             (column(NewPerson::first_name), column(NewPerson::last_name), column(NewPerson::company_name));
         // One statement, so that nothing comes between. The update changes nothing: it makes the row be returned, and be there
         // until the statement ends. By key, so that two of these at once do not wait for each other in a circle.
-        let rows: Vec<(i64, i64)> = Statement::<(BigInt, BigInt)>::new(
-            "WITH given AS MATERIALIZED (
+        let statement = || {
+            Statement::<(BigInt, BigInt)>::new(
+                "WITH given AS MATERIALIZED (
                  SELECT * FROM unnest($1, $2, $3, $4) WITH ORDINALITY
                      AS given (key, first_name, last_name, company_name, ordinal)
              ), kept AS (
-                 INSERT INTO person AS known (external_key, first_name, last_name, company_name)
-                 SELECT DISTINCT ON (key) key, first_name, last_name, company_name FROM given ORDER BY key, ordinal
-                 ON CONFLICT (external_key) DO UPDATE SET company_name = known.company_name
+                 INSERT INTO person AS known (event_id, external_key, first_name, last_name, company_name)
+                 SELECT DISTINCT ON (key) $5, key, first_name, last_name, company_name FROM given ORDER BY key, ordinal
+                 ON CONFLICT (event_id, external_key) DO UPDATE SET company_name = known.company_name
                  RETURNING id, external_key
              )
              SELECT given.ordinal, kept.id FROM given JOIN kept ON kept.external_key = given.key",
-            vec![Bind::Texts(&keys), Bind::Texts(&first), Bind::Texts(&last), Bind::Texts(&company)],
-        )
-        .load(&mut self.connection().await?)
-        .await
-        .map_err(from_diesel)?;
+                vec![
+                    Bind::Texts(&keys),
+                    Bind::Texts(&first),
+                    Bind::Texts(&last),
+                    Bind::Texts(&company),
+                    Bind::event(self.event),
+                ],
+            )
+        };
+        let mut connection = self.store.connection().await?;
+        let mut retries = Retries::default();
+        let rows: Vec<(i64, i64)> = loop {
+            match statement().load(&mut connection).await {
+                // An older program may have the same key at this moment; it goes by an index of its own, the keys alone.
+                Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if retries.any() => {}
+                done => break done.map_err(|error| self.told(error))?,
+            }
+        };
         let mut ids = vec![None; persons.len()];
         for (ordinal, id) in rows {
             ids[ordinal as usize - 1] = Some(PersonId::new(id, "id")?);
@@ -144,8 +170,8 @@ impl Store {
     pub async fn described(&self, ids: &[i64]) -> Result<HashMap<i64, (Person, Option<String>)>> {
         let found: Vec<(PersonRow, Option<String>)> = person::table
             .select((PersonRow::as_select(), person::external_key))
-            .filter(person::id.eq_any(ids))
-            .load(&mut self.connection().await?)
+            .filter(person::event_id.eq(self.event.get()).and(person::id.eq_any(ids)))
+            .load(&mut self.store.connection().await?)
             .await
             .map_err(from_diesel)?;
         found.into_iter().map(|(row, key)| row.into_domain().map(|person| (person.id.get(), (person, key)))).collect()
@@ -155,8 +181,8 @@ impl Store {
     pub async fn persons_by_key(&self, keys: &[&str]) -> Result<HashMap<String, PersonId>> {
         let found: Vec<(Option<String>, i64)> = person::table
             .select((person::external_key, person::id))
-            .filter(person::external_key.eq_any(keys))
-            .load(&mut self.connection().await?)
+            .filter(person::event_id.eq(self.event.get()).and(person::external_key.eq_any(keys)))
+            .load(&mut self.store.connection().await?)
             .await
             .map_err(from_diesel)?;
         found
@@ -176,12 +202,12 @@ impl Store {
         let rows: Vec<(i64, i64)> = Statement::<(BigInt, BigInt)>::new(
             "SELECT ordinal, person.id
              FROM unnest($1, $2, $3) WITH ORDINALITY AS given (first_name, last_name, pattern, ordinal)
-             JOIN person ON person.search_text LIKE lower(given.pattern)
+             JOIN person ON person.event_id = $4 AND person.search_text LIKE lower(given.pattern)
                  AND person.first_name = given.first_name AND person.last_name = given.last_name
              ORDER BY person.id",
-            vec![Bind::Texts(&first), Bind::Texts(&last), Bind::Texts(&patterns)],
+            vec![Bind::Texts(&first), Bind::Texts(&last), Bind::Texts(&patterns), Bind::event(self.event)],
         )
-        .load(&mut self.connection().await?)
+        .load(&mut self.store.connection().await?)
         .await
         .map_err(from_diesel)?;
         let mut found = vec![Vec::new(); names.len()];
@@ -195,7 +221,8 @@ impl Store {
     pub async fn is_empty(&self) -> Result<bool> {
         let anybody: Option<i64> = person::table
             .select(person::id)
-            .first(&mut self.connection().await?)
+            .filter(person::event_id.eq(self.event.get()))
+            .first(&mut self.store.connection().await?)
             .await
             .optional()
             .map_err(from_diesel)?;

@@ -1,6 +1,6 @@
 //! Who was near whom: the rows that a question about meetings is answered from, by index alone and in one snapshot.
 
-use super::Store;
+use super::EventStore;
 use super::connection::Connection;
 use super::error::from_diesel;
 use super::locations::{LocationColumns, LocationRow, coordinate, point};
@@ -9,7 +9,7 @@ use super::persons::PersonRow;
 use super::schema::person;
 use super::searches::Search as Searching;
 use super::statement::{Bind, Statement};
-use crate::domain::{Error, Location, Person, PersonId, Result, TimeRange};
+use crate::domain::{Error, EventId, Location, Person, PersonId, Result, TimeRange};
 use crate::geo::Cell;
 use crate::meeting::{Fix, Lookup, Lookups};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -22,13 +22,14 @@ use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// One state of the database, in which several questions get answers that agree with each other.
+/// One state of the database, of which one event's rows are seen, in which several questions get answers that agree with each other.
 ///
 /// All of them together may take as long as one statement may. A snapshot that is dropped before its end takes its connection
 /// with it, and whatever the server still does for it is ended: nobody waits for that.
 pub struct Snapshot {
     /// `None` when it has ended.
     search: Option<Searching>,
+    event: EventId,
     began: Instant,
     limit: Duration,
 }
@@ -53,10 +54,10 @@ const CELLS_AT_ONCE: u64 = 250_000;
 /// Rows after which others on the same processor get their turn.
 const ROWS_AT_ONCE: usize = 4_000;
 
-impl Store {
+impl EventStore<'_> {
     /// Begins a snapshot, when it is its turn.
     pub async fn snapshot(&self) -> Result<Snapshot> {
-        let mut search = self.search().await?;
+        let mut search = self.store.search().await?;
         // A plan is kept as long as its connection. Made while a partition was small or not yet analysed it would be a
         // sequential scan, and stay one when the partition has grown; what is asked for here always is a few index entries.
         AnsiTransactionManager::begin_transaction_sql(
@@ -66,17 +67,23 @@ impl Store {
         )
         .await
         .map_err(from_diesel)?;
-        Ok(Snapshot { search: Some(search), began: Instant::now(), limit: self.connector.statement_timeout() })
+        Ok(Snapshot {
+            search: Some(search),
+            event: self.event,
+            began: Instant::now(),
+            limit: self.store.connector.statement_timeout(),
+        })
     }
 
     /// The days of a time zone (an IANA name) on which a person has locations, each with their number, oldest first;
     /// [`Error::NotFound`] for an unknown person.
     pub async fn days(&self, person: PersonId, zone: &str) -> Result<Vec<(NaiveDate, u64)>> {
-        let mut connection = self.search().await?;
+        let mut connection = self.store.search().await?;
         let rows = Statement::<(Date, BigInt)>::new(
-            "SELECT (creation_time AT TIME ZONE $1)::date AS day, count(*) FROM location WHERE person_id = $2
+            "SELECT (creation_time AT TIME ZONE $1)::date AS day, count(*) FROM location
+             WHERE event_id = $2 AND person_id = $3
              GROUP BY day ORDER BY day",
-            vec![Bind::Text(zone), Bind::Id(person.get())],
+            vec![Bind::Text(zone), Bind::event(self.event), Bind::Id(person.get())],
         )
         .load(&mut *connection)
         .await;
@@ -111,7 +118,7 @@ impl Snapshot {
         let ids: Vec<i64> = ids.iter().map(|id| id.get()).collect();
         let rows: Vec<PersonRow> = person::table
             .select(PersonRow::as_select())
-            .filter(person::id.eq_any(ids))
+            .filter(person::event_id.eq(self.event.get()).and(person::id.eq_any(ids)))
             .load(self.connection())
             .await
             .map_err(from_diesel)?;
@@ -127,19 +134,20 @@ impl Snapshot {
         limit: usize,
     ) -> Result<Vec<Fix>> {
         self.in_time()?;
+        let event = Bind::event(self.event);
         let (person, to, limit) = (Bind::Id(person.get()), Bind::Time(range.to()), Bind::Id(limit as i64));
         let rows = match after {
             None => Statement::<(Timestamptz, Geography)>::new(
                 "SELECT creation_time, coordinate FROM location
-                 WHERE person_id = $1 AND creation_time >= $2 AND creation_time < $3
-                 ORDER BY creation_time, coordinate LIMIT $4",
-                vec![person, Bind::Time(range.from()), to, limit],
+                 WHERE event_id = $1 AND person_id = $2 AND creation_time >= $3 AND creation_time < $4
+                 ORDER BY creation_time, coordinate LIMIT $5",
+                vec![event, person, Bind::Time(range.from()), to, limit],
             ),
             Some(after) => Statement::new(
                 "SELECT creation_time, coordinate FROM location
-                 WHERE person_id = $1 AND (creation_time, coordinate) > ($2, $3) AND creation_time < $4
-                 ORDER BY creation_time, coordinate LIMIT $5",
-                vec![person, Bind::Time(time(after.time)?), Bind::Point(point(after.coordinate)), to, limit],
+                 WHERE event_id = $1 AND person_id = $2 AND (creation_time, coordinate) > ($3, $4) AND creation_time < $5
+                 ORDER BY creation_time, coordinate LIMIT $6",
+                vec![event, person, Bind::Time(time(after.time)?), Bind::Point(point(after.coordinate)), to, limit],
             ),
         };
         let rows: Vec<(DateTime<Utc>, Point)> = rows.load(self.connection()).await.map_err(from_diesel)?;
@@ -197,15 +205,17 @@ impl Snapshot {
         }
         self.in_time()?;
         let columns = Columns::of(cells, (i64::MIN, i64::MAX))?;
+        let mut binds = columns.binds();
+        binds.push(Bind::event(self.event));
         let statement = Statement::<(BigInt, Timestamptz, Geography)>::new(
             "SELECT near.person_id, near.creation_time, near.coordinate
              FROM unnest($1, $2, $3) AS lookup (cell, begin_time, end_time)
              CROSS JOIN LATERAL (
                  SELECT person_id, creation_time, coordinate FROM location
-                 WHERE cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
+                 WHERE event_id = $4 AND cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
                  OFFSET 0
              ) AS near",
-            columns.binds(),
+            binds,
         );
         let rows = statement
             .load_stream::<(i64, DateTime<Utc>, Point)>(self.connection())
@@ -239,17 +249,17 @@ impl Snapshot {
             return Ok(Vec::new());
         }
         let mut binds = columns.binds();
-        binds.extend([Bind::Time(time(from)?), Bind::Id(after), Bind::Id(limit as i64)]);
+        binds.extend([Bind::event(self.event), Bind::Time(time(from)?), Bind::Id(after), Bind::Id(limit as i64)]);
         let rows: Vec<LocationRow> = Statement::<LocationColumns>::new(
             "SELECT near.id, near.person_id, near.creation_time, near.coordinate, near.accuracy_m
              FROM unnest($1, $2, $3) AS lookup (cell, begin_time, end_time)
              CROSS JOIN LATERAL (
                  SELECT id, person_id, creation_time, coordinate, accuracy_m FROM location
-                 WHERE cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
+                 WHERE event_id = $4 AND cell = lookup.cell AND creation_time >= lookup.begin_time AND creation_time <= lookup.end_time
                  OFFSET 0
              ) AS near
-             WHERE (near.creation_time, near.id) > ($4, $5)
-             ORDER BY near.creation_time, near.id LIMIT $6",
+             WHERE (near.creation_time, near.id) > ($5, $6)
+             ORDER BY near.creation_time, near.id LIMIT $7",
             binds,
         )
         .load(self.connection())
@@ -306,12 +316,12 @@ impl Snapshot {
              CROSS JOIN LATERAL (
                  WITH RECURSIVE next (cell) AS (
                      (SELECT cell FROM location
-                      WHERE cell >= wanted.first_cell AND cell <= wanted.last_cell
+                      WHERE event_id = $5 AND cell >= wanted.first_cell AND cell <= wanted.last_cell
                         AND creation_time >= months.begin_time AND creation_time < months.end_time
                       ORDER BY cell LIMIT 1)
                      UNION ALL
                      SELECT (SELECT location.cell FROM location
-                             WHERE location.cell > next.cell AND location.cell <= wanted.last_cell
+                             WHERE event_id = $6 AND location.cell > next.cell AND location.cell <= wanted.last_cell
                                AND creation_time >= months.begin_time AND creation_time < months.end_time
                              ORDER BY location.cell LIMIT 1)
                      FROM next WHERE next.cell IS NOT NULL
@@ -319,7 +329,14 @@ impl Snapshot {
                  SELECT cell FROM next WHERE cell IS NOT NULL
              ) AS found
              ORDER BY found.cell",
-            vec![Bind::Time(from), Bind::Time(to), Bind::Ids(&first), Bind::Ids(&last)],
+            vec![
+                Bind::Time(from),
+                Bind::Time(to),
+                Bind::Ids(&first),
+                Bind::Ids(&last),
+                Bind::event(self.event),
+                Bind::event(self.event),
+            ],
         )
         .load(self.connection())
         .await
@@ -340,6 +357,9 @@ impl Snapshot {
             Err(
                 Error::Invalid(_)
                 | Error::NotFound { .. }
+                | Error::UnknownEvent(_)
+                | Error::Exists(_)
+                | Error::Conflict(_)
                 | Error::TooBroad(_)
                 | Error::TimedOut(_)
                 | Error::Internal(_)

@@ -1,7 +1,8 @@
-//! The tables, as diesel knows them. Columns that only SQL fills and reads (`search`, `search_text`) are absent.
+//! The tables, as diesel knows them. Columns that only SQL fills and reads (`search`, `search_text`, a dead letter's `size`) are absent.
 
 diesel::table! {
-    person (id) {
+    person (event_id, id) {
+        event_id -> Integer,
         id -> BigInt,
         first_name -> Text,
         last_name -> Text,
@@ -14,7 +15,8 @@ diesel::table! {
     use diesel::sql_types::*;
     use diesel_geography::sql_types::Geography;
 
-    location (id) {
+    location (event_id, id) {
+        event_id -> Integer,
         id -> BigInt,
         person_id -> BigInt,
         creation_time -> Timestamptz,
@@ -55,10 +57,27 @@ diesel::table! {
         record_time -> Nullable<Timestamptz>,
         reason -> Text,
         time -> Timestamptz,
+        event_id -> Nullable<Integer>,
         person_id -> Nullable<BigInt>,
         key_person_id -> Nullable<BigInt>,
         value_length -> Nullable<BigInt>,
         emptied -> Nullable<Timestamptz>,
-        size -> BigInt,
+    }
+}
+
+diesel::table! {
+    event (id) {
+        id -> Integer,
+        slug -> Text,
+        name -> Text,
+        time_zone -> Text,
+        begins -> Nullable<Timestamptz>,
+        ends -> Nullable<Timestamptz>,
+        access -> Text,
+        distance_m -> Double,
+        within_us -> BigInt,
+        gap_us -> BigInt,
+        retention_days -> Nullable<Integer>,
+        k -> Integer,
     }
 }

@@ -3,10 +3,11 @@
 //! diesel's `sql_query` is parsed and planned anew at every call, which costs more than most of our questions. A
 //! [`Statement`] is a query fragment like any other, so its prepared form is cached per connection by its text.
 
+use crate::domain::EventId;
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Double, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Text, Timestamptz};
 use diesel::{QueryResult, RunQueryDsl};
 use diesel_geography::sql_types::Geography;
 use diesel_geography::types::Point;
@@ -15,6 +16,8 @@ use std::marker::PhantomData;
 
 /// A value bound to a [`Statement`]: the kinds that our SQL takes.
 pub(super) enum Bind<'a> {
+    /// The number of an event; see [`Bind::event`].
+    Event(i32),
     Id(i64),
     Text(&'a str),
     Time(DateTime<Utc>),
@@ -24,6 +27,12 @@ pub(super) enum Bind<'a> {
     Points(&'a [Point]),
     Doubles(&'a [Option<f64>]),
     Texts(&'a [&'a str]),
+}
+
+impl Bind<'_> {
+    pub(super) fn event(id: EventId) -> Self {
+        Self::Event(id.get())
+    }
 }
 
 /// SQL whose `$1`, `$2`, … stand in that order, each once, with the values for them; `Row` is the SQL type of what it returns.
@@ -48,6 +57,7 @@ impl<Row> QueryFragment<Pg> for Statement<'_, Row> {
             out.push_sql(before);
             rest = after;
             match bind {
+                Bind::Event(value) => out.push_bind_param::<Integer, i32>(value)?,
                 Bind::Id(value) => out.push_bind_param::<BigInt, i64>(value)?,
                 Bind::Text(value) => out.push_bind_param::<Text, &str>(value)?,
                 Bind::Time(value) => out.push_bind_param::<Timestamptz, DateTime<Utc>>(value)?,

@@ -1,7 +1,7 @@
 //! The role that shows what could not be stored, tries again, and throws away.
 
 use crate::domain::text::shown_at_most;
-use crate::domain::{Error, NewLocation, parse_duration};
+use crate::domain::{Error, EventId, NewLocation, parse_duration};
 use crate::service::clock::Clock;
 use crate::store::{DatabaseArgs, DeadLetter, DeadLetterLine, Replayed, Store};
 use anyhow::bail;
@@ -70,8 +70,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::List { after, limit, database } => list(&open(&database).await?, after, limit).await,
         Command::Show { id, database } => {
-            let letter = open(&database).await?.dead_letter(id).await?;
-            print(|out| show(out, &letter))
+            let store = open(&database).await?;
+            let letter = store.dead_letter(id).await?;
+            let event = event(&store, letter.event_id).await?;
+            print(|out| show(out, &letter, &event))
         }
         Command::Replay { ids, all, max_clock_skew, database } => {
             replay(&open(&database).await?, ids, all, Clock::new(TimeDelta::seconds(max_clock_skew))).await
@@ -105,27 +107,50 @@ const PAGE: i64 = 500;
 const SHOWN: usize = 4_096;
 
 async fn list(store: &Store, mut after: i64, mut limit: i64) -> anyhow::Result<()> {
-    print(|out| writeln!(out, "{:>8}  {:20}  {:>9}  {:>12}  reason", "id", "time", "partition", "offset"))?;
+    print(|out| {
+        writeln!(out, "{:>8}  {:20}  {:>9}  {:>12}  {:12}  reason", "id", "time", "partition", "offset", "event")
+    })?;
     while limit > 0 {
         let letters = store.dead_letters(after, limit.min(PAGE)).await?;
         let Some(last) = letters.last() else { break };
         (after, limit) = (last.id, limit - letters.len() as i64);
-        print(|out| letters.iter().try_for_each(|letter| line(out, letter)))?;
+        let mut events = Vec::with_capacity(letters.len());
+        for letter in &letters {
+            events.push(event(store, letter.event_id).await?);
+        }
+        print(|out| letters.iter().zip(&events).try_for_each(|(letter, event)| line(out, letter, event)))?;
     }
     Ok(())
 }
 
-fn line(out: &mut dyn Write, letter: &DeadLetterLine) -> std::io::Result<()> {
-    let offsets = offsets(letter.first_offset, letter.last_offset);
-    let reason = shown_at_most(&letter.reason, letter.reason.len());
-    writeln!(out, "{:>8}  {:20}  {:>9}  {offsets:>12}  {reason}", letter.id, text(letter.time), letter.partition)
+/// What an event is called: its slug, or its number when it is gone.
+async fn event(store: &Store, id: Option<i32>) -> anyhow::Result<String> {
+    let Some(id) = id else { return Ok("-".to_owned()) };
+    match store.events().by_id(EventId::new(id)).await {
+        Ok(event) => Ok(event.slug.to_string()),
+        Err(Error::UnknownEvent(_)) => Ok(format!("({id})")),
+        Err(error) => Err(error.into()),
+    }
 }
 
-fn show(out: &mut dyn Write, letter: &DeadLetter) -> std::io::Result<()> {
+fn line(out: &mut dyn Write, letter: &DeadLetterLine, event: &str) -> std::io::Result<()> {
+    let offsets = offsets(letter.first_offset, letter.last_offset);
+    let reason = shown_at_most(&letter.reason, letter.reason.len());
+    writeln!(
+        out,
+        "{:>8}  {:20}  {:>9}  {offsets:>12}  {event:12}  {reason}",
+        letter.id,
+        text(letter.time),
+        letter.partition
+    )
+}
+
+fn show(out: &mut dyn Write, letter: &DeadLetter, event: &str) -> std::io::Result<()> {
     writeln!(out, "id            {}", letter.id)?;
     writeln!(out, "topic         {}", shown_at_most(&letter.topic, SHOWN))?;
     writeln!(out, "partition     {}", letter.partition)?;
     writeln!(out, "offset        {}", offsets(letter.first_offset, letter.last_offset))?;
+    writeln!(out, "event         {event}")?;
     writeln!(out, "reason        {}", shown_at_most(&letter.reason, SHOWN))?;
     writeln!(out, "set aside     {}", text(letter.time))?;
     if let Some(emptied) = letter.emptied {

@@ -85,9 +85,16 @@ pub(super) fn place(east: f64, north: f64) -> (f64, f64) {
     (degrees(CORNER.0 + north * PER_METRE.0), degrees(CORNER.1 + east * PER_METRE.1))
 }
 
-/// When the doors open on a day, counted from 0: the first is 1 June 2026.
+/// What the event is called.
+pub const NAME: &str = "Demo event";
+/// Where its hall is.
+pub const ZONE: &str = "America/Denver";
+/// Its first day, unless another one is wanted.
+pub const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 1).unwrap();
+
+/// When the doors open on a day, counted from 0.
 pub fn opening(day: u32) -> DateTime<Utc> {
-    let first = NaiveDate::from_ymd_opt(2026, 6, 1).expect("a date").and_time(chrono::NaiveTime::MIN).and_utc();
+    let first = FIRST_DAY.and_time(chrono::NaiveTime::MIN).and_utc();
     first + TimeDelta::days(day.into()) + TimeDelta::hours(OPENS_UTC_HOUR)
 }
 

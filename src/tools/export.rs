@@ -4,7 +4,8 @@ use crate::codec::files::{LocationWriter, Media, MeetingWriter};
 use crate::domain::{Error, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::meeting::EncounterRule;
 use crate::service::meetings::{self, MeetingQuery, Met, Part};
-use crate::store::{DatabaseArgs, Store};
+use crate::store::{DatabaseArgs, EventStore, Store};
+use crate::tools::which::EventArg;
 use anyhow::Context;
 use chrono::TimeDelta;
 use std::fs::File;
@@ -37,12 +38,15 @@ pub struct Args {
     /// The longest pause in an encounter; 10 minutes when absent
     #[arg(long, env = "EXPORT_GAP", value_name = "TIME", requires = "encounters", value_parser = parse_duration)]
     gap: Option<TimeDelta>,
-    /// From this time or the beginning of this day (UTC) on
+    /// From this time or the beginning of this day on
     #[arg(long, env = "EXPORT_START_DATE", value_name = "DATE")]
     start_date: Option<String>,
-    /// Before this time, or to the end of this day (UTC)
+    /// Before this time, or to the end of this day
     #[arg(long, env = "EXPORT_END_DATE", value_name = "DATE")]
     end_date: Option<String>,
+    /// The time zone whose days are meant, by its IANA name; UTC when absent
+    #[arg(long, env = "EXPORT_TZ", value_name = "ZONE", value_parser = zone)]
+    tz: Option<chrono_tz::Tz>,
     /// What is written; by the name of the output when absent, else CSV
     #[arg(long, env = "EXPORT_FORMAT", value_name = "FORMAT")]
     format: Option<Media>,
@@ -50,7 +54,13 @@ pub struct Args {
     #[arg(long, short, env = "EXPORT_OUTPUT", value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
+    event: EventArg,
+    #[command(flatten)]
     database: DatabaseArgs,
+}
+
+fn zone(text: &str) -> Result<chrono_tz::Tz, String> {
+    crate::domain::zone("tz", text).map_err(|error| error.message)
 }
 
 /// How many locations and persons are asked for at a time.
@@ -58,15 +68,20 @@ const PAGE: usize = 10_000;
 const PERSONS: usize = 1_000;
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let range = TimeRange::parse(args.start_date.as_deref(), args.end_date.as_deref())?;
+    // Before the database is asked: what cannot be read is told at once.
+    TimeRange::parse(args.start_date.as_deref(), args.end_date.as_deref())?;
     let media = args.format.or_else(|| by_name(args.output.as_deref()?)).unwrap_or(Media::Csv);
     let store = Store::new(&args.database, "export")?;
     store.ready().await?;
+    let event = args.event.find(&store).await?;
+    let zone = args.tz.unwrap_or(chrono_tz::UTC);
+    let range = TimeRange::parse_in(args.start_date.as_deref(), args.end_date.as_deref(), zone)?;
     let query = if args.encounters { Some(meeting_query(&args, range)?) } else { None };
+    let store = store.event(event.id);
     let mut output = Output::open(args.output)?;
     let (count, what) = match query {
-        Some(query) => (encounters(&store, query, media, &mut output.writer).await?, "encounters"),
-        None => (locations(&store, &args.person, range, media, &mut output.writer).await?, "locations"),
+        Some(query) => (encounters(store, query, media, &mut output.writer).await?, "encounters"),
+        None => (locations(store, &args.person, range, media, &mut output.writer).await?, "locations"),
     };
     if let Some(path) = output.finish()? {
         println!("{count} {what} in {}", path.display());
@@ -84,7 +99,7 @@ fn meeting_query(args: &Args, range: TimeRange) -> anyhow::Result<MeetingQuery> 
 
 /// Tells how many there were.
 async fn encounters(
-    store: &Store,
+    store: EventStore<'_>,
     query: MeetingQuery,
     media: Media,
     out: &mut (impl Write + Send),
@@ -148,7 +163,7 @@ impl Output {
 
 /// Tells how many there were.
 async fn locations(
-    store: &Store,
+    store: EventStore<'_>,
     ids: &[i64],
     range: TimeRange,
     media: Media,
@@ -180,7 +195,7 @@ async fn locations(
 }
 
 async fn of_person(
-    store: &Store,
+    store: EventStore<'_>,
     person: &Person,
     range: TimeRange,
     writer: &mut LocationWriter,

@@ -1,7 +1,7 @@
 //! The role that brings the schema up, or down.
 
 use crate::domain::{Error, Result};
-use crate::store::{DatabaseArgs, Migrator};
+use crate::store::{DatabaseArgs, Extent, Migrator};
 use std::time::{Duration, Instant};
 
 /// Bring the database's schema up to date, then exit
@@ -15,6 +15,12 @@ pub struct Args {
     /// Revert the last N migrations instead; their tables' data are lost
     #[arg(long, value_name = "N")]
     revert: Option<usize>,
+    /// Also remove what only older versions of the program use; when none of them runs any more, nor will
+    #[arg(long, env = "MIGRATE_CONTRACT", conflicts_with = "revert")]
+    contract: bool,
+    /// Divide the events among the servers of a Citus cluster, all of an event on one; only where that extension is
+    #[arg(long, env = "MIGRATE_DISTRIBUTE", conflicts_with_all = ["check", "revert"])]
+    distribute: bool,
     /// How long to wait for a database that does not answer yet
     #[arg(long, env = "MIGRATE_WAIT", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     wait: u64,
@@ -24,8 +30,10 @@ pub struct Args {
 
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut migrator = connect(&args).await?;
+    let extent = if args.contract { Extent::Contract } else { Extent::Compatible };
     if args.check {
-        return match migrator.pending().await? {
+        let pending = migrator.pending().await?;
+        return match pending.needed + if args.contract { pending.contract } else { 0 } {
             0 => {
                 println!("the schema is up to date");
                 Ok(())
@@ -35,13 +43,27 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let (done, verb) = match args.revert {
         Some(count) => (migrator.down(count).await?, "reverted"),
-        None => (migrator.up().await?, "applied"),
+        None => (migrator.up(extent).await?, "applied"),
     };
     for name in &done {
         println!("{verb} {name}");
     }
-    if done.is_empty() {
+    if args.distribute {
+        for table in migrator.distribute().await? {
+            println!("distributed {table}");
+        }
+        println!("events are distributed");
+        return Ok(());
+    }
+    let pending = migrator.pending().await?;
+    if done.is_empty() && pending.needed == 0 {
         println!("the schema is up to date");
+    }
+    if args.revert.is_none() && pending.contract > 0 {
+        println!(
+            "{} more when no older version runs any more, nor will: `udaconnect migrate --contract`",
+            pending.contract
+        );
     }
     Ok(())
 }

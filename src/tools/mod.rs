@@ -1,9 +1,11 @@
-//! Roles that do one thing and end: files in and out, the demo, the schema, dead letters, the image's probe.
+//! Roles that do one thing and end: events, files in and out, the demo, the schema, dead letters, the image's probe.
 
 #[cfg(feature = "dead-letters")]
 pub mod dead_letters;
 #[cfg(any(feature = "seed", feature = "simulate"))]
 pub mod demo_event;
+#[cfg(feature = "event")]
+pub mod event;
 #[cfg(feature = "export")]
 pub mod export;
 #[cfg(feature = "healthcheck")]
@@ -16,3 +18,5 @@ pub mod migrate;
 pub mod seed;
 #[cfg(feature = "simulate")]
 pub mod simulate;
+#[cfg(any(feature = "import", feature = "export", feature = "seed"))]
+mod which;

@@ -75,7 +75,9 @@ async fn every_example_works_against_the_demo() {
                 None => panic!("{method} {path}: {kind} has no example"),
             };
             let text = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
-            let answer = server.http.post(&url).header("content-type", kind.as_str()).body(text).send().await.unwrap();
+            let verb = method.to_uppercase().parse().unwrap();
+            let request = server.http.request(verb, &url);
+            let answer = request.header("content-type", kind.as_str()).body(text).send().await.unwrap();
             let status = answer.status().as_u16();
             let answer = answer.text().await.unwrap();
             assert!(matches!(status, 200 | 201), "{method} {url} {kind}: {status} {answer}");

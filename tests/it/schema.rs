@@ -66,7 +66,7 @@ async fn a_persons_range_is_read_from_the_index_alone() {
     let client = database.client().await;
     let plan: Vec<String> = client
         .query(
-            "EXPLAIN SELECT id, person_id, creation_time, coordinate, accuracy_m FROM location WHERE person_id = 7
+            "EXPLAIN SELECT id, person_id, creation_time, coordinate, accuracy_m FROM location WHERE event_id = 1 AND person_id = 7
              AND creation_time >= '2026-06-02' AND creation_time < '2026-06-03' ORDER BY creation_time, id LIMIT 101",
             &[],
         )

@@ -12,7 +12,7 @@ pub use nearby::{Nearby, nearby};
 
 use crate::domain::{Error, Page, Person, PersonId, Result, TimeRange};
 use crate::meeting::{Connection, Encounter, EncounterRule, Fix, Lookups, Meetings, Track};
-use crate::store::{Snapshot, Store};
+use crate::store::{EventStore, Snapshot};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use std::collections::HashSet;
 
@@ -65,7 +65,11 @@ pub const MAX_LISTED_ENCOUNTERS: usize = 10_000;
 ///
 /// With encounters, a page ends earlier than its limit where it would hold more of them than it may; [`Error::TooBroad`] when a
 /// single connection has more.
-pub async fn connections(store: &Store, query: MeetingQuery, part: Part) -> Result<Page<Met, ConnectionPosition>> {
+pub async fn connections(
+    store: EventStore<'_>,
+    query: MeetingQuery,
+    part: Part,
+) -> Result<Page<Met, ConnectionPosition>> {
     let mut snapshot = store.snapshot().await?;
     let page = page(&mut snapshot, query, part).await;
     snapshot.end(page).await
@@ -123,7 +127,7 @@ fn too_many(person: PersonId, most: usize) -> Error {
 
 /// All encounters of the query's person with everybody, one by one; [`Error::NotFound`] for an unknown person,
 /// [`Error::TooBroad`] for more than [`Meetings::MAX_ENCOUNTERS`].
-pub async fn meet(store: &Store, query: MeetingQuery) -> Result<Meetings> {
+pub async fn meet(store: EventStore<'_>, query: MeetingQuery) -> Result<Meetings> {
     let mut snapshot = store.snapshot().await?;
     let meetings = met(&mut snapshot, query, &Everybody::OneByOne).await;
     snapshot.end(meetings).await
@@ -248,7 +252,7 @@ fn how_far(text: String, query: MeetingQuery, done: Option<Fix>) -> String {
 
 /// The encounters of the query's person with one other, oldest first; [`Error::NotFound`] for an unknown person,
 /// [`Error::TooBroad`] for more than [`MAX_LISTED_ENCOUNTERS`]. A person has no encounters with themself.
-pub async fn encounters(store: &Store, query: MeetingQuery, other: PersonId) -> Result<Vec<Encounter>> {
+pub async fn encounters(store: EventStore<'_>, query: MeetingQuery, other: PersonId) -> Result<Vec<Encounter>> {
     let mut snapshot = store.snapshot().await?;
     let encounters = between(&mut snapshot, query, other).await;
     snapshot.end(encounters).await

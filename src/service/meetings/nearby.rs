@@ -1,9 +1,9 @@
 //! The locations of others near a person's own, one after the other: an answer that may be as large as the table.
 
 use super::PART as FIXES;
-use crate::domain::{Error, Location, Person, PersonId, Result, TimeRange};
+use crate::domain::{Error, EventId, Location, Person, PersonId, Result, TimeRange};
 use crate::meeting::{ContactRule, Fix, Lookups, Track};
-use crate::store::{CellTimes, Snapshot, Store};
+use crate::store::{CellTimes, EventStore, Snapshot, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ static KEPT: Semaphore = Semaphore::const_new(4);
 /// stored meanwhile may or may not be in the rest.
 pub struct Nearby {
     store: Store,
+    event: EventId,
     me: PersonId,
     range: TimeRange,
     rule: ContactRule,
@@ -53,10 +54,11 @@ struct Window {
 
 /// Prepares the answer; [`Error::NotFound`] for an unknown person, [`Error::TooBroad`] where too much would have to be compared
 /// at once.
-pub async fn nearby(store: &Store, me: PersonId, range: TimeRange, rule: ContactRule) -> Result<Nearby> {
+pub async fn nearby(store: EventStore<'_>, me: PersonId, range: TimeRange, rule: ContactRule) -> Result<Nearby> {
     let from = range.from().timestamp_micros();
     let mut nearby = Nearby {
-        store: store.clone(),
+        store: store.whole().clone(),
+        event: store.id(),
         me,
         range,
         rule,
@@ -75,7 +77,7 @@ impl Nearby {
     /// The next part, never an empty one; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<(Location, Arc<Person>)>>> {
         while self.position.0 <= self.last() {
-            let mut snapshot = self.store.snapshot().await?;
+            let mut snapshot = self.store.event(self.event).snapshot().await?;
             let part = self.part(&mut snapshot).await;
             let part = snapshot.end(part).await?;
             if !part.is_empty() {

@@ -3,20 +3,20 @@
 use super::MAX_REQUEST;
 use super::outcome::Refused;
 use crate::domain::{FieldError, LocationDraft, NewLocation};
-use crate::service::clock::Clock;
+use crate::service::AtEvent;
 
 /// Locations in their order: those that are valid, and what is wrong with the others.
 pub struct Batch {
     pub(super) valid: Vec<NewLocation>,
     pub(super) refused: Refused,
-    clock: Clock,
+    at: AtEvent,
     /// What further errors may take, bytes.
     errors: usize,
 }
 
 impl Batch {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { valid: Vec::new(), refused: Vec::new(), clock, errors: usize::MAX }
+    pub(super) fn new(at: AtEvent) -> Self {
+        Self { valid: Vec::new(), refused: Vec::new(), at, errors: usize::MAX }
     }
 
     /// Bounds what errors take, bytes; beyond it items are refused with fewer words.
@@ -31,7 +31,7 @@ impl Batch {
 
     /// Checks the next location and keeps it.
     pub fn add(&mut self, draft: impl Into<LocationDraft>) {
-        match self.clock.check(draft) {
+        match self.at.check(draft) {
             Ok(location) => self.valid.push(location),
             Err(errors) => {
                 let errors = self.within_bounds(errors);

@@ -43,7 +43,7 @@ impl AtEvent {
     /// are safe, with their number and not their ids; waits while there is no room.
     pub async fn load(&self, batch: Vec<NewLocation>) -> Result<Stored> {
         if !self.sink().is_queue() {
-            return self.store().record_bulk(&batch).await;
+            return self.store()?.record_bulk(&batch).await;
         }
         let count = batch.len();
         let origin = Origin::default();
@@ -59,19 +59,19 @@ impl AtEvent {
 
     /// Lets the database know at once what a large load has changed.
     pub async fn vacuum(&self) -> Result<()> {
-        self.store().vacuum().await
+        self.whole_store().vacuum().await
     }
 }
 
 impl Intake {
     /// An empty batch.
     pub fn batch(&self) -> Batch {
-        Batch::new(self.at.clock())
+        Batch::new(self.at.clone())
     }
 
     /// Checks a location, takes it, and waits until it is safe; errors are as of [`Intake::record`].
     pub async fn record_one(&self, draft: impl Into<LocationDraft>) -> Result<Outcome> {
-        match self.at.clock().check(draft) {
+        match self.at.check(draft) {
             Ok(location) => self.record_valid(location).await,
             Err(errors) => {
                 count_invalid(1);
@@ -82,7 +82,7 @@ impl Intake {
 
     /// The same, and tells of what is stored already as it was stored the first time, when its accuracy may have been another.
     pub async fn record_and_show(&self, draft: LocationDraft) -> Result<Result<Kept, Refusal>> {
-        let new = match self.at.clock().check(draft) {
+        let new = match self.at.check(draft) {
             Ok(new) => new,
             Err(errors) => {
                 count_invalid(1);

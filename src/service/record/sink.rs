@@ -79,14 +79,20 @@ impl Sink {
     }
 
     /// Takes all of the locations and waits until they are safe, as [`Intake::record`](super::Intake::record) says.
-    pub(super) async fn record(&self, event: EventId, origin: &Origin, locations: Vec<NewLocation>) -> Result<Settled> {
+    pub(super) async fn record(
+        &self,
+        event: Option<EventId>,
+        origin: &Origin,
+        locations: Vec<NewLocation>,
+    ) -> Result<Settled> {
         let count = locations.len();
         received(count);
         let way = match &self.way {
             Way::Store(writer) => {
+                let event = known(event)?;
                 writer.try_reserve(count).map(|permit| OnTheWay::Store(writer.send(event, permit, locations)))
             }
-            Way::Kafka(producer) => producer.try_send(origin, locations).map(OnTheWay::Kafka),
+            Way::Kafka(producer) => producer.try_send(origin, of_event(event, locations)).map(OnTheWay::Kafka),
         };
         let way = way.inspect_err(|error| refused(count, error))?;
         let pending = Pending { way, count: count as u64, begin: Instant::now() };
@@ -99,17 +105,23 @@ impl Sink {
     }
 
     /// Takes all of the locations as soon as there is room for them, as [`Intake::take`](super::Intake::take) says.
-    pub(super) async fn send(&self, event: EventId, origin: &Origin, locations: Vec<NewLocation>) -> Result<Pending> {
+    pub(super) async fn send(
+        &self,
+        event: Option<EventId>,
+        origin: &Origin,
+        locations: Vec<NewLocation>,
+    ) -> Result<Pending> {
         let count = locations.len();
         let way = match &self.way {
             Way::Store(writer) => {
+                let event = known(event)?;
                 let permit = writer.reserve(count).await?;
                 received(count);
                 OnTheWay::Store(writer.send(event, permit, locations))
             }
             Way::Kafka(producer) => {
                 received(count);
-                let sent = producer.send(origin, locations).await;
+                let sent = producer.send(origin, of_event(event, locations)).await;
                 OnTheWay::Kafka(sent.inspect_err(|error| refused(count, error))?)
             }
         };
@@ -167,6 +179,19 @@ impl Pending {
     }
 }
 
+/// Only what is queued may be of an event that is not known yet.
+fn known(event: Option<EventId>) -> Result<EventId> {
+    event.ok_or_else(|| Error::Internal("locations of an event that is not known cannot be stored".to_owned()))
+}
+
+/// Records name their event; what has none is its person's event's.
+fn of_event(event: Option<EventId>, locations: Vec<NewLocation>) -> Vec<NewLocation> {
+    match event {
+        Some(event) => locations.into_iter().map(|location| location.of_event(event)).collect(),
+        None => locations,
+    }
+}
+
 fn received(count: usize) {
     counter!("udaconnect_ingest_received_total").increment(count as u64);
 }
@@ -178,7 +203,12 @@ fn acknowledged(count: u64) {
 /// Locations that were not taken, by what kept them out.
 fn refused(count: usize, error: &Error) {
     let reason = match error {
-        Error::Invalid(_) | Error::NotFound { .. } | Error::TooBroad(_) => "invalid",
+        Error::Invalid(_)
+        | Error::NotFound { .. }
+        | Error::UnknownEvent(_)
+        | Error::Exists(_)
+        | Error::Conflict(_)
+        | Error::TooBroad(_) => "invalid",
         Error::Overloaded => "overloaded",
         Error::TimedOut(_) => "timed out",
         Error::Unavailable { .. } => "unavailable",

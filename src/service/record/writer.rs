@@ -151,11 +151,11 @@ async fn write(store: Store, requests: Jobs<Request>) {
 }
 
 /// Stores what requests bring, all of one event, in one transaction.
-async fn store_all(store: &Store, _event: EventId, requests: Vec<Request>) {
+async fn store_all(store: &Store, event: EventId, requests: Vec<Request>) {
     let begin = Instant::now();
     let batch: Vec<NewLocation> = requests.iter().flat_map(|request| request.locations.iter().cloned()).collect();
     histogram!("udaconnect_ingest_batch_locations").record(batch.len() as f64);
-    match store.record(&batch).await {
+    match store.event(event).record(&batch).await {
         Ok(recorded) => {
             histogram!("udaconnect_ingest_batch_seconds").record(begin.elapsed());
             count(&recorded);
@@ -170,7 +170,7 @@ async fn store_all(store: &Store, _event: EventId, requests: Vec<Request>) {
         Err(Error::Internal(detail)) if requests.len() > 1 => {
             tracing::error!(detail, locations = batch.len(), "a batch could not be stored; trying each request alone");
             for request in requests {
-                let recorded = store.record(&request.locations).await;
+                let recorded = store.event(event).record(&request.locations).await;
                 if let Ok(recorded) = &recorded {
                     count(recorded);
                 }

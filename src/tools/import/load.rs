@@ -4,7 +4,7 @@ use super::files::Input;
 use super::persons::{Found, Persons};
 use super::summary::{Summary, Way};
 use crate::codec::files::{self, Bad, Fix, Item, Options};
-use crate::domain::{LocationInput, NewLocation, Result};
+use crate::domain::{Event, LocationInput, NewLocation, Result};
 use crate::service::AtEvent;
 use crate::service::bulk::{self, BATCH};
 use crate::service::clock::Clock;
@@ -12,6 +12,7 @@ use crate::store::Stored;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::io::Read;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -24,6 +25,8 @@ pub struct Rules {
     pub options: Options,
     pub stop_at_bad: bool,
     pub clock: Clock,
+    /// Whose dates the times must keep to.
+    pub event: Arc<Event>,
 }
 
 /// Where locations go.
@@ -205,7 +208,7 @@ impl Reader {
             creation_time: Some(fix.time),
             accuracy_m: fix.accuracy_m,
         };
-        self.rules.clock.check(input).map_err(|errors| {
+        self.rules.clock.check_at(&self.rules.event, input).map_err(|errors| {
             let messages: Vec<String> = errors.into_iter().map(|error| error.message).collect();
             Bad::new("time", messages.join("; "))
         })

@@ -6,10 +6,11 @@ mod persons;
 mod summary;
 
 use crate::codec::files::{Columns, Format, Options, PersonBy, Timezone, Twice};
-use crate::domain::EventId;
 use crate::runtime::Incomplete;
-use crate::service::{Service, ServiceArgs};
-use crate::store::Store;
+use crate::service::Service;
+use crate::service::record::IngestArgs;
+use crate::store::{DatabaseArgs, Store};
+use crate::tools::which::EventArg;
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use summary::Way;
@@ -78,7 +79,11 @@ pub struct Args {
     #[arg(long, env = "IMPORT_DRY_RUN")]
     dry_run: bool,
     #[command(flatten)]
-    service: ServiceArgs,
+    event: EventArg,
+    #[command(flatten)]
+    ingest: IngestArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 fn delimiter(text: &str) -> Result<u8, String> {
@@ -118,16 +123,18 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         },
         timezone: Some(Timezone { zone: args.timezone, twice: args.ambiguous_time }),
     };
-    let store = Store::new(&args.service.database, "import")?;
+    let store = Store::new(&args.database, "import")?;
     store.ready().await?;
-    let persons = persons::Persons::new(store.clone(), args.company, args.dry_run);
-    let rules = load::Rules { options, stop_at_bad: args.stop_at_bad, clock: args.service.ingest.clock.clock() };
+    let event = args.event.find(&store).await?;
+    let persons = persons::Persons::new(store.clone(), event.id, args.company, args.dry_run);
+    let rules =
+        load::Rules { options, stop_at_bad: args.stop_at_bad, clock: args.ingest.clock.clock(), event: event.clone() };
     let summary = if args.dry_run {
         load::run(load::Target::Nowhere, files, persons, rules).await?
     } else {
-        let (service, drain) = Service::new(store, &args.service.ingest)?;
+        let (service, drain) = Service::new(store, &args.ingest, args.event.slug)?;
         let way = if service.has_queue() { Way::Kafka } else { Way::Store };
-        let target = load::Target::Event(service.at(EventId::FIRST), way);
+        let target = load::Target::Event(service.at(event), way);
         drop(service);
         let summary = load::run(target, files, persons, rules).await?;
         drain.drained().await;

@@ -1,7 +1,7 @@
 //! From what a file says of a person to the person.
 
 use crate::codec::files::{Exported, PersonBy, Who};
-use crate::domain::{Error, NewPerson, Person, PersonId, Result, text};
+use crate::domain::{Error, EventId, NewPerson, Person, PersonId, Result, text};
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 /// Who was found, so that the store is asked once for each; emptied when there are very many.
 pub struct Persons {
     store: Store,
+    event: EventId,
     company: String,
     dry_run: bool,
     known: HashMap<Who, Found>,
@@ -40,8 +41,8 @@ const MOST: usize = 200_000;
 const NO_LAST_NAME: &str = "–";
 
 impl Persons {
-    pub fn new(store: Store, company: String, dry_run: bool) -> Self {
-        Self { store, company, dry_run, known: HashMap::new(), claimed: HashMap::new(), created: 0 }
+    pub fn new(store: Store, event: EventId, company: String, dry_run: bool) -> Self {
+        Self { store, event, company, dry_run, known: HashMap::new(), claimed: HashMap::new(), created: 0 }
     }
 
     /// Finds all of them, and creates whom there is a name or a key for.
@@ -108,7 +109,7 @@ impl Persons {
             return Ok(());
         }
         let ids: Vec<i64> = wanted.iter().map(|(_, id, _)| id.get()).collect();
-        let there = self.store.described(&ids).await?;
+        let there = self.store.event(self.event).described(&ids).await?;
         for (who, id, exported) in wanted {
             let found = match (there.get(&id.get()), exported) {
                 (None, None) => Found::Nobody(format!(
@@ -132,7 +133,7 @@ impl Persons {
             return Ok(());
         }
         let keys: Vec<&str> = wanted.iter().map(|(_, key, _)| *key).collect();
-        let there = self.store.persons_by_key(&keys).await?;
+        let there = self.store.event(self.event).persons_by_key(&keys).await?;
         let mut create = Vec::new();
         for (who, key, exported) in wanted {
             if let Some(id) = there.get(*key) {
@@ -171,8 +172,12 @@ impl Persons {
             return Ok(());
         }
         let names: Vec<(&str, &str)> = free.iter().map(|(_, names, _)| *names).collect();
-        let there = self.store.persons_by_name(&names).await?;
-        let described = self.store.described(&there.iter().flatten().map(|id| id.get()).collect::<Vec<_>>()).await?;
+        let there = self.store.event(self.event).persons_by_name(&names).await?;
+        let described = self
+            .store
+            .event(self.event)
+            .described(&there.iter().flatten().map(|id| id.get()).collect::<Vec<_>>())
+            .await?;
         let mut create = Vec::new();
         for ((who, (first, last), company), ids) in free.into_iter().zip(there) {
             // Where the file knows the company, namesakes of another one are others.
@@ -242,7 +247,7 @@ impl Persons {
         }
         let (who, persons): (Vec<&Who>, Vec<(String, NewPerson)>) =
             wanted.into_iter().map(|(who, key, person)| (who, (key, person))).unzip();
-        let ids = self.store.create_persons_by_key(&persons).await?;
+        let ids = self.store.event(self.event).create_persons_by_key(&persons).await?;
         self.known.extend(who.into_iter().cloned().zip(ids.into_iter().map(Found::Person)));
         Ok(())
     }

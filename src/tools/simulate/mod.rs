@@ -7,7 +7,7 @@ mod walk;
 
 use crate::codec::proto::person_service_client::PersonServiceClient;
 use crate::codec::proto::{CreatePersonRequest, ListPersonsRequest};
-use crate::domain::parse_duration;
+use crate::domain::{Slug, parse_duration};
 use anyhow::{Context, bail};
 use chrono::{TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 /// Let phones walk about and send where they are, over gRPC streams
@@ -58,6 +60,9 @@ pub struct Args {
     /// How long acknowledgements, and with --verify the stored locations, are waited for at the end
     #[arg(long, env = "SIMULATE_PATIENCE", value_name = "TIME", default_value = "60s", value_parser = duration)]
     patience: Duration,
+    /// The event in which they walk, by its slug; the server's default one when absent
+    #[arg(long, env = "DEFAULT_EVENT", value_name = "EVENT")]
+    event: Option<Slug>,
     /// Where the gRPC API is
     #[arg(long, env = "SIMULATE_GRPC_URL", value_name = "URL", default_value = "http://127.0.0.1:30002")]
     grpc_url: String,
@@ -97,7 +102,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .with_context(|| format!("no gRPC server at {}; start one, or say where it is by --grpc-url", args.grpc_url))?;
     let seed = args.seed.unwrap_or_else(|| Utc::now().timestamp_micros() as u64);
     println!("--seed {seed}");
-    let ids = persons(channel, args.persons).await?;
+    let event = Named::new(args.event.as_ref());
+    let ids = persons(channel, args.persons, &event).await?;
     let channels: Vec<Channel> =
         (0..args.persons.div_ceil(STREAMS).min(CONNECTIONS)).map(|_| endpoint.connect_lazy()).collect();
 
@@ -121,6 +127,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         offline: f64::from(args.offline) / 100.0,
         resends: f64::from(args.resends) / 100.0,
         patience: args.patience,
+        event,
     });
     let stats = Arc::new(Stats::new());
     let mut phones = JoinSet::new();
@@ -145,7 +152,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     if args.verify {
         let api = args.api_url.trim_end_matches('/');
-        let faults = verify::faults(api, told, args.patience).await?;
+        let below =
+            args.event.as_ref().map_or_else(|| format!("{api}/api"), |event| format!("{api}/api/events/{event}"));
+        let faults = verify::faults(&below, told, args.patience).await?;
         if let Some(first) = faults.first() {
             bail!("{} acknowledged locations are not stored as they were sent; the first: {first}", faults.len());
         }
@@ -189,13 +198,36 @@ async fn watch(
 }
 
 /// The ids of so many simulated persons, those who are there first.
-async fn persons(channel: Channel, wanted: u32) -> anyhow::Result<Vec<i64>> {
+/// Tells the server which event is meant.
+#[derive(Clone, Debug)]
+struct Named(Option<MetadataValue<Ascii>>);
+
+impl Named {
+    fn new(event: Option<&Slug>) -> Self {
+        Self(event.and_then(|slug| slug.as_str().parse().ok()))
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Self(Some(event)) = self {
+            request.metadata_mut().insert("udaconnect-event", event.clone());
+        }
+        request
+    }
+}
+
+async fn persons(channel: Channel, wanted: u32, event: &Named) -> anyhow::Result<Vec<i64>> {
     let client = PersonServiceClient::new(channel);
     let mut ids = Vec::new();
     let mut token = String::new();
     while ids.len() < wanted as usize {
         let request = ListPersonsRequest { query: walk::COMPANY.to_owned(), page_size: 1_000, page_token: token };
-        let page = client.clone().list_persons(request).await.context("the persons cannot be listed")?.into_inner();
+        let page = client
+            .clone()
+            .list_persons(event.request(request))
+            .await
+            .context("the persons cannot be listed")?
+            .into_inner();
         ids.extend(
             page.persons.into_iter().filter(|person| person.company_name == walk::COMPANY).map(|person| person.id),
         );
@@ -212,8 +244,12 @@ async fn persons(channel: Channel, wanted: u32) -> anyhow::Result<Vec<i64>> {
             async move {
                 let (first_name, last_name) = walk::names(number);
                 let request = CreatePersonRequest { first_name, last_name, company_name: walk::COMPANY.to_owned() };
-                let person =
-                    client.create_person(request).await.context("a person cannot be created")?.into_inner().person;
+                let person = client
+                    .create_person(event.request(request))
+                    .await
+                    .context("a person cannot be created")?
+                    .into_inner()
+                    .person;
                 anyhow::Ok(person.context("the server created a person and does not say which")?.id)
             }
         })

@@ -33,6 +33,8 @@ pub struct Plan {
     pub resends: f64,
     /// How long after the end acknowledgements are waited for.
     pub patience: Duration,
+    /// In which event.
+    pub event: super::Named,
 }
 
 impl Plan {
@@ -151,8 +153,8 @@ impl Phone<'_> {
 
     async fn online(&mut self, channel: Channel) -> Result<Left, Status> {
         let (send, messages) = mpsc::channel(4);
-        let answers =
-            LocationServiceClient::new(channel).stream_locations(ReceiverStream::new(messages)).await?.into_inner();
+        let messages = self.plan.event.request(ReceiverStream::new(messages));
+        let answers = LocationServiceClient::new(channel).stream_locations(messages).await?.into_inner();
         let mut line = Line { send, answers };
         self.settled = 0;
         // As long that over time the phone is offline for the share it should be; 6 s is the mean above.

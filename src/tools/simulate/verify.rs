@@ -47,7 +47,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Asks until everything is stored or the time is up; returns what is wrong then. Through Kafka locations are acknowledged before
 /// they are stored, so something that is missing is waited for.
-pub async fn faults(api: &str, told: Vec<Told>, patience: Duration) -> anyhow::Result<Vec<Fault>> {
+pub async fn faults(below: &str, told: Vec<Told>, patience: Duration) -> anyhow::Result<Vec<Fault>> {
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
     let begin = Instant::now();
     let mut open: Vec<Told> = told.into_iter().filter(|told| !told.acknowledged.is_empty()).collect();
@@ -56,7 +56,7 @@ pub async fn faults(api: &str, told: Vec<Told>, patience: Duration) -> anyhow::R
         let client = &client;
         let mut asked = stream::iter(open)
             .map(|told| async move {
-                let stored = stored(client, api, &told).await?;
+                let stored = stored(client, below, &told).await?;
                 anyhow::Ok((compare(&told, &stored), told))
             })
             .buffer_unordered(AT_ONCE);
@@ -81,12 +81,12 @@ pub async fn faults(api: &str, told: Vec<Told>, patience: Duration) -> anyhow::R
 }
 
 /// What is stored of a person between the first and the last acknowledged location. Fails for what is not theirs.
-async fn stored(client: &reqwest::Client, api: &str, told: &Told) -> anyhow::Result<Vec<Measured>> {
+async fn stored(client: &reqwest::Client, below: &str, told: &Told) -> anyhow::Result<Vec<Measured>> {
     let times = || told.acknowledged.iter().map(|measured| measured.time);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(Vec::new()) };
     let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
     let url = format!(
-        "{api}/api/persons/{}/locations?start_date={}&end_date={}",
+        "{below}/persons/{}/locations?start_date={}&end_date={}",
         told.person_id,
         text(first),
         text(last + TimeDelta::microseconds(1))

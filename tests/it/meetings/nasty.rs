@@ -7,7 +7,7 @@ use crate::support::Database;
 use chrono::{TimeDelta, Utc};
 use std::collections::BTreeMap;
 use std::io::Read;
-use udaconnect::domain::{Error, LocationInput, NewLocation, TimeRange};
+use udaconnect::domain::{Error, EventId, LocationInput, NewLocation, TimeRange};
 use udaconnect::geo::Coordinate;
 use udaconnect::meeting::{EncounterRule, Fix, Meetings, Track};
 use udaconnect::service::meetings::{self, MeetingQuery};
@@ -31,7 +31,7 @@ async fn record(store: &Store, tracks: &Tracks) {
         })
         .collect();
     for batch in locations.chunks(10_000) {
-        store.record_bulk(batch).await.unwrap();
+        store.event(EventId::FIRST).record_bulk(batch).await.unwrap();
     }
     store.vacuum().await.unwrap();
 }
@@ -43,7 +43,7 @@ fn rule(distance: f64, within: i64, gap: i64) -> EncounterRule {
 /// Asks, and compares everything with brute force.
 async fn assert_right(store: &Store, tracks: &Tracks, me: usize, rule: EncounterRule) -> Meetings {
     let query = MeetingQuery { person: id(me), range: TimeRange::ALL, rule };
-    let met = meetings::meet(store, query).await.unwrap();
+    let met = meetings::meet(store.event(EventId::FIRST), query).await.unwrap();
     for (&other, track) in tracks.iter().filter(|(other, _)| **other != me) {
         let expected = encounters(&contacts(&tracks[&me], me, track, other, rule), rule);
         assert_same(&met.encounters(id(other)), &expected);
@@ -103,7 +103,7 @@ async fn thousands_on_one_spot_for_hours() {
     let hours = TimeDelta::minutes(19 * 15);
     for rule in [rule(0.001, 300, 1_800), rule(1_000.0, 86_400, 86_400)] {
         let query = MeetingQuery { person: id(7), range: TimeRange::ALL, rule };
-        let met = meetings::meet(&store, query).await.unwrap();
+        let met = meetings::meet(store.event(EventId::FIRST), query).await.unwrap();
         let connections = met.connections(TimeDelta::zero());
         assert_eq!(connections.len(), 1_999);
         for connection in connections {
@@ -115,10 +115,11 @@ async fn thousands_on_one_spot_for_hours() {
             assert_eq!(connection.closest.time, time(first), "the first of all equally close ones");
         }
     }
-    let mut nearby = meetings::nearby(&store, id(7), TimeRange::ALL, rule(1.0, 0, 0).contact()).await.unwrap();
+    let mut nearby =
+        meetings::nearby(store.event(EventId::FIRST), id(7), TimeRange::ALL, rule(1.0, 0, 0).contact()).await.unwrap();
     assert!(nearby.next().await.unwrap().is_none(), "nobody at the very same microsecond");
     let always = udaconnect::meeting::ContactRule::new(1.0, None).unwrap();
-    let mut nearby = meetings::nearby(&store, id(7), TimeRange::ALL, always).await.unwrap();
+    let mut nearby = meetings::nearby(store.event(EventId::FIRST), id(7), TimeRange::ALL, always).await.unwrap();
     let mut order = Vec::new();
     while let Some(part) = nearby.next().await.unwrap() {
         order.extend(part.iter().map(|(location, person)| (location.creation_time, location.id, person.id)));

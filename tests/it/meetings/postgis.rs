@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
-use udaconnect::domain::{LocationInput, NewLocation, NewPerson, PersonId, TimeRange};
+use udaconnect::domain::{EventId, LocationInput, NewLocation, NewPerson, PersonId, TimeRange};
 use udaconnect::meeting::{ContactRule, Encounter};
 use udaconnect::service::meetings::{self, MeetingQuery};
 use udaconnect::store::{DatabaseArgs, Store};
@@ -32,7 +32,11 @@ pub fn store(database: &Database) -> Store {
 
 pub async fn add_persons(store: &Store, count: usize) {
     for _ in 0..count {
-        store.create_person(&NewPerson::new("Ada", "Lovelace", "Engines").unwrap()).await.unwrap();
+        store
+            .event(EventId::FIRST)
+            .create_person(&NewPerson::new("Ada", "Lovelace", "Engines").unwrap())
+            .await
+            .unwrap();
     }
 }
 
@@ -112,9 +116,9 @@ async fn record(store: &Store, case: &Case) {
         })
         .collect();
     let (some, others) = locations.split_at(locations.len() / 2);
-    store.record_bulk(others).await.unwrap();
-    store.record_bulk(&locations[locations.len() / 4..]).await.unwrap();
-    store.record_bulk(some).await.unwrap();
+    store.event(EventId::FIRST).record_bulk(others).await.unwrap();
+    store.event(EventId::FIRST).record_bulk(&locations[locations.len() / 4..]).await.unwrap();
+    store.event(EventId::FIRST).record_bulk(some).await.unwrap();
 }
 
 fn assert_found(found: &[Encounter], expected: Option<&Vec<Stretch>>) -> Result<(), TestCaseError> {
@@ -136,7 +140,7 @@ async fn check(store: &Store, client: &Client, case: &Case) -> Result<(), TestCa
     let mut met = Vec::new();
     for me in 0..PERSONS {
         let query = MeetingQuery { person: id(me), range: case.range, rule: case.rule };
-        met.push(meetings::meet(store, query).await.unwrap());
+        met.push(meetings::meet(store.event(EventId::FIRST), query).await.unwrap());
     }
     for me in 0..PERSONS {
         for other in 0..PERSONS {
@@ -146,10 +150,13 @@ async fn check(store: &Store, client: &Client, case: &Case) -> Result<(), TestCa
         }
     }
     let query = MeetingQuery { person: id(1), range: case.range, rule: case.rule };
-    prop_assert_eq!(meetings::encounters(store, query, id(0)).await.unwrap(), met[0].encounters(id(1)));
+    prop_assert_eq!(
+        meetings::encounters(store.event(EventId::FIRST), query, id(0)).await.unwrap(),
+        met[0].encounters(id(1))
+    );
     for within in [None, case.rule.contact().within()] {
         let rule = ContactRule::new(case.rule.contact().distance_m(), within).unwrap();
-        let mut nearby = meetings::nearby(store, id(0), case.range, rule).await.unwrap();
+        let mut nearby = meetings::nearby(store.event(EventId::FIRST), id(0), case.range, rule).await.unwrap();
         let mut ids = Vec::new();
         while let Some(part) = nearby.next().await.unwrap() {
             ids.extend(part.iter().map(|(location, _)| location.id));

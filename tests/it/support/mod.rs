@@ -5,12 +5,14 @@ mod kafka;
 mod phone;
 mod process;
 mod proxy;
+mod recorder;
 
 pub use database::Database;
 pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, produce_packed, serve_api, serve_grpc};
 pub use phone::{Phone, location, positions};
 pub use process::{Program, Server, command, next_page, run};
 pub use proxy::{Balancer, Proxy};
+pub use recorder::{Asked, Recorder};
 
 use std::time::{Duration, Instant};
 

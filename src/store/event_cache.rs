@@ -1,0 +1,87 @@
+//! Events that were asked for lately.
+
+use crate::domain::{Event, EventId, Slug};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How old what is known of an event may be before it is asked for again.
+pub(super) const FRESH: Duration = Duration::from_secs(1);
+/// How old it may be before whoever wants it waits.
+pub(super) const OLDEST: Duration = Duration::from_secs(4);
+
+/// How an event is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Slug(Slug),
+    Id(EventId),
+}
+
+/// Events that were asked for lately, so that no request costs another round trip.
+#[derive(Default)]
+pub(super) struct EventCache {
+    events: Mutex<HashMap<Key, Known>>,
+    /// The database could not be asked when that was last tried: then nobody waits for what is known.
+    away: AtomicBool,
+}
+
+struct Known {
+    event: Arc<Event>,
+    since: Instant,
+    /// When somebody last went to ask for it again.
+    asked: Instant,
+}
+
+impl EventCache {
+    /// More are not kept; they are a few hundred bytes each.
+    const MOST: usize = 2_000;
+
+    pub(super) fn get(&self, key: &Key) -> Option<(Arc<Event>, Duration)> {
+        self.lock().get(key).map(|known| (known.event.clone(), known.since.elapsed()))
+    }
+
+    /// Whether it is for the caller to ask for it again: nobody else is about to.
+    pub(super) fn renew(&self, key: &Key) -> bool {
+        let mut events = self.lock();
+        let Some(known) = events.get_mut(key) else { return false };
+        let mine = known.asked.elapsed() > FRESH;
+        if mine {
+            known.asked = Instant::now();
+        }
+        mine
+    }
+
+    pub(super) fn put(&self, event: &Arc<Event>) {
+        let mut events = self.lock();
+        if events.len() >= Self::MOST {
+            events.clear();
+        }
+        let now = Instant::now();
+        for key in [Key::Slug(event.slug.clone()), Key::Id(event.id)] {
+            events.insert(key, Known { event: event.clone(), since: now, asked: now });
+        }
+    }
+
+    pub(super) fn forget(&self, key: &Key) {
+        let mut events = self.lock();
+        if let Some(known) = events.remove(key) {
+            events.remove(&Key::Slug(known.event.slug.clone()));
+            events.remove(&Key::Id(known.event.id));
+        }
+    }
+
+    /// Whether the database could not be asked when that was last tried.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the database could be asked.
+    pub(super) fn note(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
+        self.events.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
