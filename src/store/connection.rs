@@ -16,11 +16,13 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncConnectionCore, AsyncPgConnection, SimpleAsyncConnection,
 };
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
 use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -156,39 +158,91 @@ struct Flight {
 
 impl Flight {
     async fn wait<T>(&mut self, work: impl Future<Output = T>) -> QueryResult<T> {
+        let began = self.take_off();
+        let done = tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.over() => None,
+        };
+        self.land(done.is_some());
+        done.ok_or_else(|| self.gave_no_answer(began))
+    }
+
+    /// Something is waited for from now on.
+    fn take_off(&mut self) -> Instant {
         self.landed = false;
         let began = Instant::now();
-        {
-            let mut flight = self.state.flight();
-            *flight = (flight.0 + 1, Some(began));
-        }
-        let done = {
-            let given_up = self.state.given_up.notified();
-            let limit = self.limit;
-            let over = async move {
-                match limit {
-                    Some(limit) => tokio::time::sleep(limit).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                done = work => Some(done),
-                () = given_up => None,
-                () = over => None,
+        let mut flight = self.state.flight();
+        *flight = (flight.0 + 1, Some(began));
+        began
+    }
+
+    /// Comes when there is to be no more waiting.
+    fn over(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (state, limit) = (self.state.clone(), self.limit);
+        async move {
+            let given_up = state.given_up.notified();
+            match limit {
+                Some(limit) => _ = tokio::time::timeout(limit, given_up).await,
+                None => given_up.await,
             }
-        };
+        }
+    }
+
+    /// Nothing is waited for any more; the server has been heard or not.
+    fn land(&mut self, heard: bool) {
         self.landed = true;
         self.state.flight().1 = None;
-        if done.is_some() {
+        if heard {
             *self.state.heard() = Instant::now();
         }
-        done.ok_or_else(|| {
-            self.state.cut_short();
-            self.state.connector.silence().found(began);
-            let silent = "the database gave no answer to a statement".to_owned();
-            Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(silent))
-        })
+    }
+
+    fn gave_no_answer(&self, began: Instant) -> Diesel {
+        self.state.cut_short();
+        self.state.connector.silence().found(began);
+        let silent = "the database gave no answer to a statement".to_owned();
+        Diesel::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(silent))
+    }
+}
+
+/// Rows on their way, with an end to each wait for the next one.
+///
+/// What nobody takes any more is thrown away by the driver; what ends a long list early is up to its caller. A future for each row
+/// would cost as much as reading the row: nearly all are here already when they are asked for, and need no clock.
+struct Timed<R> {
+    /// `None` when there was no answer.
+    rows: Option<BoxStream<'static, QueryResult<R>>>,
+    flight: Flight,
+    /// The wait for what has not come yet.
+    wait: Option<Wait>,
+}
+
+/// Until when a row is waited for.
+struct Wait {
+    began: Instant,
+    over: BoxFuture<'static, ()>,
+}
+
+impl<R> Stream for Timed<R> {
+    type Item = QueryResult<R>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        let Some(rows) = &mut this.rows else { return Poll::Ready(None) };
+        if let Poll::Ready(row) = rows.poll_next_unpin(cx) {
+            if this.wait.take().is_some() {
+                this.flight.land(true);
+            }
+            return Poll::Ready(row);
+        }
+        let wait = this.wait.get_or_insert_with(|| Wait { began: this.flight.take_off(), over: this.flight.over().boxed() });
+        ready!(wait.over.poll_unpin(cx));
+        let began = wait.began;
+        this.wait = None;
+        this.flight.land(false);
+        this.rows = None;
+        Poll::Ready(Some(Err(this.flight.gave_no_answer(began))))
     }
 }
 
@@ -224,19 +278,7 @@ impl AsyncConnectionCore for Connection {
         let loading = self.inner.load(source);
         async move {
             let rows = flight.wait(loading).await??;
-            // Rows that nobody takes any more are thrown away by the driver; what ends a long list early is up to its caller.
-            let timed = stream::try_unfold((rows, flight), |(mut rows, mut flight)| async move {
-                // Nearly all are here already; these need no clock.
-                let next = match rows.next().now_or_never() {
-                    Some(next) => next,
-                    None => {
-                        let next = flight.wait(rows.next()).await;
-                        next?
-                    }
-                };
-                Ok(next.transpose()?.map(|row| (row, (rows, flight))))
-            });
-            Ok(timed.boxed())
+            Ok(Timed { rows: Some(rows), flight, wait: None }.boxed())
         }
         .boxed()
     }
