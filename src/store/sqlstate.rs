@@ -57,6 +57,18 @@ impl Messages {
     fn find_error(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while at < bytes.len() {
+            if self.rest == 0
+                && self.have == 0
+                && let Some(header) = bytes.get(at..at + HEADER)
+            {
+                // Nearly all headers are whole, and nearly all messages are rows.
+                if header[0] == ERROR {
+                    return Some(at);
+                }
+                at += HEADER;
+                self.rest = length(header) - HEADER;
+                continue;
+            }
             if self.rest > 0 {
                 let step = self.rest.min(bytes.len() - at);
                 self.rest -= step;
