@@ -8,10 +8,11 @@
 pub fn give_back() {
     /// Threads that allocate at the same time need more than one; each costs holes of its own.
     const ARENAS: i32 = 2;
-    /// Larger pieces come from the system, and go back at once, bytes.
-    const FROM_THE_SYSTEM: i32 = 256 << 10;
+    /// Larger pieces come from the system, and go back at once, bytes. A part of a long answer is a few pieces of up to about this
+    /// size; to have each part's from the system costs as much time as to write it.
+    const FROM_THE_SYSTEM: i32 = 4 << 20;
     /// What an arena may keep at its end, bytes.
-    const KEEP: i32 = 1 << 20;
+    const KEEP: i32 = 4 << 20;
     // Safe: no other thread is there yet, and the values are such as mallopt(3) knows. What it does not take it ignores.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, ARENAS);
