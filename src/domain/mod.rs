@@ -11,6 +11,7 @@ mod person;
 mod search;
 pub mod text;
 mod time;
+mod written;
 
 pub use error::{Error, FieldError, Result};
 pub use event::EventId;
@@ -20,3 +21,4 @@ pub use person::{NewPerson, Person, PersonId};
 pub use search::Search;
 pub use text::{quoted, shown};
 pub use time::{TimeRange, checked_time, parse_duration, parse_time, to_micros, unix_seconds};
+pub use written::{WrittenTime, read_written};
