@@ -15,7 +15,7 @@ mod written;
 
 pub use error::{Error, FieldError, Result};
 pub use event::EventId;
-pub use location::{Location, LocationInput, NewLocation, Recorded};
+pub use location::{EARLIEST_FIX, Location, LocationInput, NewLocation, NoFix, Recorded};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
 pub use search::Search;
