@@ -278,6 +278,16 @@ mod tests {
             ["person_id", "latitude", "longitude", "creation_time", "accuracy_m"]
         );
         assert_eq!(refused(br#"{"person_id":1,"latitude":91,"longitude":1e400}"#, Some(JSON)), ["value"]);
+        // What is no fix at all, as at every door.
+        assert_eq!(refused(br#"{"person_id":1,"latitude":0,"longitude":"-0"}"#, Some(JSON)), ["latitude"]);
+        let none = |seconds, accuracy_m| {
+            let creation_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+            let (latitude, longitude) = (Some(35.5), Some(-106.5));
+            let message = proto::LocationRecorded { person_id: 1, latitude, longitude, creation_time, accuracy_m };
+            refused(&message.encode_to_vec(), Some(PROTOBUF))
+        };
+        assert_eq!(none(946_684_799, None), ["creation_time"]);
+        assert_eq!(none(1_779_000_000, Some(-1.0)), ["accuracy_m"]);
         assert_eq!(refused(br#"{"person_id":1,"latitude":"NaN","longitude":"1"}"#, Some(JSON)), ["latitude"]);
         assert!(decode(None, None, Some(at(1_779_999_999)), TimeDelta::zero()).is_err());
     }

@@ -168,7 +168,7 @@ fn bad(line: u64, field: &'static str, message: impl Into<String>) -> Item {
     Item::Bad { line, bad: Bad::new(field, message) }
 }
 
-fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
+pub(super) fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
     let fix = |report: owntracks::Report| {
         let coordinate = value::position(report.latitude, report.longitude, "correct lat and lon")?;
         // What a topic names is a key, whatever columns of other formats hold.

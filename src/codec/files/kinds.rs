@@ -471,6 +471,24 @@ fn activities_of_fit() {
 }
 
 #[test]
+fn sentences_of_receivers() {
+    let text = "$GNGGA,150000,3530.000,S,07015.000,W,1,08,0.9,545.4,M,46.9,M,,*5E\n\
+        $GNRMC,150000.00,A,3330.000,S,07015.000,W,000.0,000.0,020626,,,A*6B\n$GNRMC,150001.00,V,,,,,,,020626,,,N*66\n";
+    let sum = |line: &str| {
+        let body = line.trim_start_matches('$').split('*').next().unwrap();
+        format!("${body}*{:02X}\n", body.bytes().fold(0, |sum, byte| sum ^ byte))
+    };
+    let text: String = text.lines().map(sum).collect();
+    let all = good(&text);
+    assert_eq!(all.points(), [point(-33.5, -70.25, "2026-06-02T15:00:00Z")]);
+    assert_eq!(all.skipped, [(3, Skip::Invalid)]);
+    let all = read_all(text.lines().next().unwrap(), &somebody());
+    assert!(all.broken.unwrap().message.contains("RMC"));
+    let all = read_all(text.replace("3330.000", "3331.000"), &somebody());
+    assert!(all.fixes.is_empty() && all.bad[0].1.message.contains("$GNRMC,150000.00"), "{all:?}");
+}
+
+#[test]
 fn a_table_without_a_header_says_so() {
     let csv = "1,2026-06-02 15:00:00,-106.5,35.5\n1,2026-06-02 15:01:00,-106.5,35.5\n";
     let all = read_all(csv, &somebody());

@@ -34,6 +34,7 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
     if text.is_empty() {
         return ControlFlow::Continue(());
     }
+    let is_recorder = !matches!(text.first(), Some(b'{' | b'['));
     let text = match text.first() {
         Some(b'{' | b'[') => text,
         // Recorder: time, kind and payload, between tabs. The time is when it was received, not when it was.
@@ -51,6 +52,8 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
         without_breaks(text).and_then(|mended| document::parse(&mended, &room).ok()).ok_or(error)
     });
     match parsed {
+        // In Recorder's files there is nothing but the app's messages.
+        Ok(value) if is_recorder => sink(json::own_tracks(&value, number, options)),
         Ok(value) => json::items(value, number, options, sink),
         Err((_, message)) => sink(Item::Bad { line: number, bad: Bad::new("record", message) }),
     }

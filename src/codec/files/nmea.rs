@@ -1,7 +1,7 @@
 //! NMEA 0183, what GPS receivers say: the RMC sentences, which alone hold position, time and date.
 
 use super::input::{Headed, Limited};
-use super::value::Parts;
+use super::value::{Parts, shown};
 use super::{Bad, Broken, Item, MAX_LINE, Options, Sink, Skip};
 use ::nmea::ParseResult;
 use ::nmea::sentences::rmc::RmcStatusOfFix;
@@ -17,13 +17,19 @@ pub(super) fn read<R: Read>(mut input: Headed<R>, options: &Options, sink: &mut 
     let place = input.place();
     place.limit(MAX_LINE);
     let mut line = Vec::new();
+    let mut found = false;
     loop {
         let number = place.line();
         line.clear();
         read_line(&mut input, &mut line).map_err(|error| Broken::at(number, error.to_string()))?;
         place.mark();
-        if line.is_empty() {
+        if line.is_empty() && found {
             return Ok(());
+        }
+        if line.is_empty() {
+            return Err(Broken::whole(
+                "is NMEA without an RMC sentence, the only one with position, time and date; have the receiver write those, too",
+            ));
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim();
@@ -31,6 +37,7 @@ pub(super) fn read<R: Read>(mut input: Headed<R>, options: &Options, sink: &mut 
             // Satellites, headings and heights tell no position at a time of its own.
             continue;
         }
+        found = true;
         let flow = match ::nmea::parse_str(text) {
             Ok(ParseResult::RMC(rmc)) => {
                 let time =
@@ -47,8 +54,8 @@ pub(super) fn read<R: Read>(mut input: Headed<R>, options: &Options, sink: &mut 
                 parts.put("correct the file", options, sink).map_err(|message| Broken::at(number, message))?
             }
             Ok(_) => ControlFlow::Continue(()),
-            Err(error) => {
-                let bad = Bad::new("record", format!("is no NMEA sentence: {error:?}"));
+            Err(_) => {
+                let bad = Bad::new("record", format!("is a damaged NMEA sentence: {}", shown(text)));
                 sink(Item::Bad { line: number, bad })
             }
         };
