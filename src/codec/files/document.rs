@@ -33,12 +33,13 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
         again: Vec::new(),
         again_at: 0,
         may_read_again: MAX_AGAIN,
-        damaged: false,
         room: Room::new(),
         raw: Vec::new(),
+        raw_line: 1,
         options,
         sink,
     };
+    let mut begun = false;
     // Several documents may follow each other.
     while let Some(byte) = reader.peek()? {
         let flow = match byte {
@@ -47,17 +48,19 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
                 reader.skip();
                 reader.list()?
             }
+            // Between documents, or behind one that a damaged record has ended too early.
             b',' => {
                 reader.skip();
                 Continue(())
             }
             // What is left of a document that a damaged record has ended too early.
-            _ if reader.damaged => reader.element()?,
+            _ if begun => reader.element()?,
             _ => return Err(reader.not_valid("an object or a list")),
         };
         if flow == Break(()) {
             return Ok(());
         }
+        begun = true;
         place.mark();
         reader.room.reset();
     }
@@ -102,11 +105,10 @@ struct Reader<'a, 's, R> {
     again: Vec<u8>,
     again_at: usize,
     may_read_again: usize,
-    /// Whether any record was damaged so far.
-    damaged: bool,
     room: Room,
-    /// The value that was cut out last.
+    /// The value that was cut out last, and the line it began in.
     raw: Vec<u8>,
+    raw_line: u64,
     options: &'a Options,
     sink: &'a mut Sink<'s>,
 }
@@ -172,6 +174,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
     /// Cuts out the value that begins at the next byte.
     fn value(&mut self) -> Result<(), Broken> {
         self.raw.clear();
+        self.raw_line = self.line;
         let mut cut = Cut::default();
         loop {
             let mut raw = std::mem::take(&mut self.raw);
@@ -208,6 +211,13 @@ impl<R: BufRead> Reader<'_, '_, R> {
         self.place.mark();
         loop {
             match self.peek()? {
+                // A record without an end of its own may have taken the list's, and so all that follows it.
+                None if self.go_back(self.raw_line) => {
+                    let bad = Bad::new("record", "is not valid JSON: it has no end of its own");
+                    if (self.sink)(Item::Bad { line: self.raw_line, bad }) == Break(()) {
+                        return Ok(Break(()));
+                    }
+                }
                 None => return Err(self.cut_off()),
                 Some(b']') => {
                     self.skip();
@@ -243,7 +253,6 @@ impl<R: BufRead> Reader<'_, '_, R> {
             }
             Err(broken) => return Err(broken),
         };
-        self.damaged = true;
         Ok((self.sink)(item))
     }
 
@@ -259,6 +268,12 @@ impl<R: BufRead> Reader<'_, '_, R> {
         (self.again, self.again_at) = (again, 0);
         self.line = line + memchr::memchr_iter(b'\n', &self.raw).count() as u64;
         true
+    }
+
+    /// Says that a list has ended in front of what looks like one more element.
+    fn ended_too_early(&mut self) -> ControlFlow<()> {
+        let bad = Bad::new("record", "is not valid JSON: a list ends in front of it");
+        (self.sink)(Item::Bad { line: self.line, bad })
     }
 
     /// A document's object, whose long lists are not kept.
@@ -278,8 +293,8 @@ impl<R: BufRead> Reader<'_, '_, R> {
                 }
                 Some(b'"') => self.value()?,
                 // A damaged record has ended its list too early.
-                Some(b'{') if listed && self.damaged => {
-                    if self.list()? == Break(()) {
+                Some(_) if listed => {
+                    if self.ended_too_early() == Break(()) || self.list()? == Break(()) {
                         return Ok(Break(()));
                     }
                     continue;
@@ -293,6 +308,12 @@ impl<R: BufRead> Reader<'_, '_, R> {
             match self.peek()? {
                 None => return Err(self.cut_off()),
                 Some(b':') => self.skip(),
+                Some(_) if listed => {
+                    if self.ended_too_early() == Break(()) {
+                        return Ok(Break(()));
+                    }
+                    continue;
+                }
                 Some(_) => return Err(self.not_valid("a colon behind the name of a member")),
             }
             if self.peek()? == Some(b'[') && LISTS.contains(&name.as_str()) {

@@ -199,6 +199,19 @@ fn a_damaged_point_keeps_its_tracks_apart() {
 }
 
 #[test]
+fn brackets_in_the_wrong_places_end_nothing() {
+    for kind in KINDS.iter().filter(|kind| kind.tail.contains(']')) {
+        for damage in
+            ["]", "}", "]}", "}]", "]\"x\"", "]x", "{", "[", "\"", "{{[", "{\"a\":[", "", ":", "\\", "],\"b\":1"]
+        {
+            let all = read_all(kind.file(10, Some((4, damage.as_bytes()))), &somebody());
+            let expected: Vec<i64> = (0..10).filter(|number| *number != 4).map(|number| BEGIN + 60 * number).collect();
+            assert_eq!(times(&all), expected, "{damage} in {kind:?}: {all:?}");
+        }
+    }
+}
+
+#[test]
 fn text_that_nobody_needs_costs_nothing() {
     let xml = |name: &str| {
         format!(
