@@ -13,6 +13,7 @@ use crate::service::record::{Outcome, Refusal};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, ensure};
+use metrics::counter;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -84,7 +85,8 @@ impl OwnTracks {
 ///
 /// What the app sends in its HTTP mode; use this address as its URL. User and device come from the headers `X-Limit-U` and
 /// `X-Limit-D`, which the app sends, from the parameters `u` and `d`, or from the message's `topic`. Whose they are is
-/// configured (`OWNTRACKS_USERS`). Messages of other kinds are accepted and left alone.
+/// configured (`OWNTRACKS_USERS`). Messages of other kinds are accepted and left alone, and so is what is no fix: at (0, 0)
+/// exactly, with a negative `acc`, or from before 2000.
 #[utoipa::path(
     post,
     path = "/api/locations/owntracks",
@@ -101,7 +103,7 @@ impl OwnTracks {
         example = json!({"_type": "location", "lat": 35.0585, "lon": -106.5819, "tst": 1780401600, "acc": 12, "tid": "AD"})
     ),
     responses(
-        (status = 200, description = "Stored, or of a kind that is left alone: an empty list, as there is nothing to tell the app", body = [Value]),
+        (status = 200, description = "Stored, or of a kind that is left alone, or no fix: an empty list, as there is nothing to tell the app", body = [Value]),
         (status = 400, description = "What was sent is not a message, or its location is wrong", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "The phone is nobody's", body = ProblemJson, content_type = "application/problem+json"),
         (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
@@ -125,6 +127,11 @@ pub async fn record(
         Message::Location(report) => report,
         Message::Other => return Ok(nothing_to_tell()),
     };
+    // The app would send it again and again, and it is never a fix.
+    if let Some(why) = report.no_fix() {
+        counter!("udaconnect_no_fix_total", "door" => "owntracks", "reason" => why.name()).increment(1);
+        return Ok(nothing_to_tell());
+    }
     let (user, device) = phone(&request, &query, &report)?;
     let location = |person_id: i64| LocationInput {
         person_id,
