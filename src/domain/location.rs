@@ -47,7 +47,7 @@ impl NoFix {
 /// What is wrong with a time before [`EARLIEST_FIX`].
 pub(super) fn unset_clock(time: DateTime<Utc>) -> FieldError {
     let given = time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
-    let message = format!("must be in the year 2000 or later: before that no clock was set; got {given}");
+    let message = format!("must be 2000-01-01T00:00:00Z or later: before that no clock was set; got {given}");
     FieldError::new("creation_time", message)
 }
 
