@@ -5,10 +5,12 @@
 use super::input::{Headed, Limited, Place};
 use super::json;
 use super::mend::mended;
+use super::value::shown;
 use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
 use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink};
 use encoding_rs::UTF_8;
 use encoding_rs_io::DecodeReaderBytesBuilder;
+use memchr::memmem;
 use serde::de::DeserializeSeed;
 use serde_json::{Map, Value};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -32,10 +34,12 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
         line: 1,
         again: Vec::new(),
         again_at: 0,
-        may_read_again: MAX_AGAIN,
+        may_read_again: AGAIN,
         room: Room::new(),
         raw: Vec::new(),
         raw_line: 1,
+        damaged: false,
+        beginning: Vec::new(),
         options,
         sink,
     };
@@ -67,8 +71,14 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
     Ok(())
 }
 
-/// How much of an input may be read once more from the line behind the beginning of a damaged record on, bytes.
-const MAX_AGAIN: usize = 256 << 20;
+/// How much of an input may be read once more behind the beginnings of damaged records, bytes: so much, and so many times what was
+/// read. It keeps the time linear in the input, however hostile it is.
+const AGAIN: usize = 64 << 20;
+const AGAIN_TIMES: usize = 8;
+/// How far a record is read, bytes, behind what looks like the beginning of the next one, before that is believed.
+const AHEAD: usize = 256 << 10;
+/// The longest beginning of a record that is kept to know others by, bytes.
+const MAX_BEGINNING: usize = 128;
 
 /// Parses one value, as it stands or else with what may be mended. The error is a sentence, with its line, from 1.
 pub(super) fn parse(raw: &[u8], room: &Room) -> Result<Value, (u64, String)> {
@@ -95,6 +105,26 @@ pub(super) fn parse(raw: &[u8], room: &Room) -> Result<Value, (u64, String)> {
     Err((error.line().max(1) as u64, format!("is not valid JSON: {what}")))
 }
 
+/// How a record begins: as far as behind its first name, so that others are known by it; nothing when it is no object with names.
+fn beginning(raw: &[u8]) -> &[u8] {
+    let head = &raw[..raw.len().min(MAX_BEGINNING)];
+    match memchr::memchr(b':', head) {
+        Some(colon) if head.starts_with(b"{") && head[..colon].contains(&b'"') => &head[..=colon],
+        _ => &[],
+    }
+}
+
+/// The first place from `from` on where, behind a comma, a record begins as others do: that of the comma.
+fn next_record(raw: &[u8], from: usize, beginning: &[u8]) -> Option<usize> {
+    if beginning.is_empty() {
+        return None;
+    }
+    memmem::find_iter(raw.get(from..)?, beginning).find_map(|at| {
+        let before = raw[..from + at].trim_ascii_end();
+        before.ends_with(b",").then(|| before.len() - 1)
+    })
+}
+
 /// Where the reading is, and where its items go.
 struct Reader<'a, 's, R> {
     input: Limited<R>,
@@ -106,9 +136,13 @@ struct Reader<'a, 's, R> {
     again_at: usize,
     may_read_again: usize,
     room: Room,
-    /// The value that was cut out last, and the line it began in.
+    /// The value that was cut out last, and the line it began in; empty when nothing else can stand in it.
     raw: Vec<u8>,
     raw_line: u64,
+    /// Whether the last record was damaged.
+    damaged: bool,
+    /// How good records begin here, such as `{"type":`.
+    beginning: Vec<u8>,
     options: &'a Options,
     sink: &'a mut Sink<'s>,
 }
@@ -133,11 +167,21 @@ impl<R: BufRead> Reader<'_, '_, R> {
         let newlines = memchr::memchr_iter(b'\n', &self.fill()?[..count]).count() as u64;
         self.line += newlines;
         if self.again_at < self.again.len() {
-            self.again_at += count;
+            self.taken_again(count);
         } else {
             self.input.consume(count);
+            self.may_read_again = self.may_read_again.saturating_add(count.saturating_mul(AGAIN_TIMES));
         }
         Ok(())
+    }
+
+    /// Notes what was taken of what is read once more; whatever is behind it is of the input.
+    fn taken_again(&mut self, count: usize) {
+        self.again_at += count;
+        if self.again_at == self.again.len() {
+            self.again.clear();
+            self.again_at = 0;
+        }
     }
 
     /// The next byte that is no space; `None` at the end.
@@ -157,7 +201,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
     /// Takes the byte that was peeked at.
     fn skip(&mut self) {
         if self.again_at < self.again.len() {
-            self.again_at += 1;
+            self.taken_again(1);
         } else {
             self.input.consume(1);
         }
@@ -173,9 +217,15 @@ impl<R: BufRead> Reader<'_, '_, R> {
 
     /// Cuts out the value that begins at the next byte.
     fn value(&mut self) -> Result<(), Broken> {
+        self.cut(false)
+    }
+
+    /// The same; a record is given up when another has begun [`AHEAD`] before.
+    fn cut(&mut self, is_record: bool) -> Result<(), Broken> {
         self.raw.clear();
         self.raw_line = self.line;
         let mut cut = Cut::default();
+        let mut looked_at = 1;
         loop {
             let mut raw = std::mem::take(&mut self.raw);
             let filled = self.fill().map(|bytes| {
@@ -196,6 +246,13 @@ impl<R: BufRead> Reader<'_, '_, R> {
             }
             if ended {
                 return Ok(());
+            }
+            if is_record && self.raw.len() > AHEAD {
+                let next = next_record(&self.raw, looked_at, &self.beginning);
+                if next.is_some_and(|at| self.raw.len() - at > AHEAD) {
+                    return Err(Broken::at(self.line, "is not valid JSON: a record has no end of its own"));
+                }
+                looked_at = next.unwrap_or(self.raw.len() - 2 * MAX_BEGINNING);
             }
         }
     }
@@ -236,12 +293,22 @@ impl<R: BufRead> Reader<'_, '_, R> {
     /// One element of a list.
     fn element(&mut self) -> Result<ControlFlow<()>, Broken> {
         let line = self.line;
-        let cut = self.value();
+        let cut = self.cut(true);
         self.place.mark();
         self.room.reset();
+        // What is left of a damaged record is not said again.
+        let is_scrap = self.damaged && !self.raw.starts_with(b"{");
         let item = match cut {
             Ok(()) => match self.parsed(line) {
-                Ok(value) => return Ok(json::items(value, line, self.options, self.sink)),
+                Ok(value @ (Value::Object(_) | Value::Array(_))) => {
+                    self.damaged = false;
+                    return Ok(self.items(value, line));
+                }
+                Ok(other) => {
+                    self.go_back(line);
+                    let other = shown(&other.to_string());
+                    Item::Bad { line, bad: Bad::new("record", format!("must be a JSON object; got {other}")) }
+                }
                 Err(bad) => {
                     self.go_back(line);
                     bad
@@ -253,20 +320,49 @@ impl<R: BufRead> Reader<'_, '_, R> {
             }
             Err(broken) => return Err(broken),
         };
-        Ok((self.sink)(item))
+        self.damaged = true;
+        if is_scrap { Ok(Continue(())) } else { Ok((self.sink)(item)) }
     }
 
-    /// Goes back in what was cut out last to the first of its lines that begins as a record does, so that it is read once more
-    /// from there; `false` when there is none.
+    /// Hands on what an element tells, which was cut out last.
+    fn items(&mut self, value: Value, line: u64) -> ControlFlow<()> {
+        let mut good = false;
+        let sink = &mut *self.sink;
+        let flow = json::items(value, line, self.options, &mut |item| {
+            good |= matches!(item, Item::Fix(_));
+            sink(item)
+        });
+        if good {
+            if self.beginning.is_empty() || !self.raw.starts_with(&self.beginning) {
+                self.beginning = beginning(&self.raw).to_vec();
+            }
+            self.raw.clear();
+        }
+        flow
+    }
+
+    /// Goes back in what was cut out last to where the next record seems to begin, so that it is read once more from there;
+    /// `false` when there is none.
     fn go_back(&mut self, line: u64) -> bool {
+        let own = if self.beginning.is_empty() { beginning(&self.raw) } else { &self.beginning };
         let begins = |at: &usize| self.raw[at + 1..].iter().find(|byte| !b" \t\r".contains(byte)) == Some(&b'{');
-        let Some(at) = memchr::memchr_iter(b'\n', &self.raw).find(begins) else { return false };
-        let Some(left) = self.may_read_again.checked_sub(self.raw.len()) else { return false };
+        // A text is no record, and a quote too many makes one of what stands between two.
+        let in_text = self.raw.starts_with(b"\"").then(|| memchr::memchr(b'{', &self.raw)).flatten();
+        let line_end = memchr::memchr_iter(b'\n', &self.raw).find(begins);
+        let in_line = next_record(&self.raw[..line_end.unwrap_or(self.raw.len())], 1, own);
+        let Some(at) = in_text.or(in_line).or(line_end) else { return false };
+        let back = self.raw.len() - at;
+        let Some(left) = self.may_read_again.checked_sub(back) else { return false };
         self.may_read_again = left;
-        let mut again = self.raw.split_off(at);
-        again.extend_from_slice(&self.again[self.again_at..]);
-        (self.again, self.again_at) = (again, 0);
-        self.line = line + memchr::memchr_iter(b'\n', &self.raw).count() as u64;
+        self.line = line + memchr::memchr_iter(b'\n', &self.raw[..at]).count() as u64;
+        if self.again_at >= back {
+            self.again_at -= back;
+        } else {
+            // At least its end is of the input, so that nothing is left to be read once more.
+            self.again = self.raw.split_off(at);
+            self.again_at = 0;
+        }
+        self.raw.clear();
         true
     }
 

@@ -158,12 +158,20 @@ fn damaged(record: &str, changes: &[(prop::sample::Index, u8)]) -> Vec<u8> {
     bytes
 }
 
+/// Kinds whose records may all stand in one line.
+fn in_one_line() -> Vec<Kind> {
+    let lists = KINDS.iter().filter(|kind| kind.tail.contains(']'));
+    lists
+        .map(|kind| Kind { head: kind.head.trim_ascii_end(), between: ",", tail: kind.tail.trim_ascii(), ..*kind })
+        .collect()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn no_reader_loses_a_good_record_beside_a_damaged_one(
-        kind in proptest::sample::select(KINDS),
+        kind in proptest::sample::select([KINDS, &in_one_line()].concat()),
         at in 1..9_i64,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in proptest::option::of(any::<prop::sample::Index>()),
@@ -178,8 +186,8 @@ proptest! {
         let found = times(&all);
         for number in (0..10).filter(|number| *number != at) {
             prop_assert!(
-                found.contains(&(BEGIN + 60 * number)),
-                "{number} is missing in {found:?} ({:?}, {:?}) of {}", all.bad, all.broken, String::from_utf8_lossy(&file)
+                found.iter().filter(|time| **time == BEGIN + 60 * number).count() == 1,
+                "{number} is not there once in {found:?} ({:?}, {:?}) of {}", all.bad, all.broken, String::from_utf8_lossy(&file)
             );
         }
     }
@@ -209,6 +217,41 @@ fn brackets_in_the_wrong_places_end_nothing() {
             assert_eq!(times(&all), expected, "{damage} in {kind:?}: {all:?}");
         }
     }
+}
+
+/// Larger than a record may be, and than what is read once more at once.
+#[test]
+fn many_damaged_records_of_a_large_list_cost_no_other() {
+    let kind = KINDS.iter().find(|kind| kind.head.contains("locations")).unwrap();
+    for kind in [*kind, in_one_line()[2]] {
+        let mut text = kind.head.to_owned();
+        let mut expected = Vec::new();
+        for number in 0..120_000 {
+            let record = (kind.record)(number);
+            // Brackets that are missing, and such as are too many.
+            match number % 4_000 {
+                500 => text += record.trim_end_matches('}'),
+                700 => text += &record.replace("\"latitudeE7\":", "\"latitudeE7\":["),
+                900 => text += &record.replace("\"latitudeE7\":", "\"latitudeE7\":]"),
+                _ => {
+                    expected.push(BEGIN + 60 * number);
+                    text += &record;
+                }
+            }
+            text += if number < 119_999 { kind.between } else { kind.tail };
+        }
+        assert!(text.len() > MAX_OBJECT, "{}", text.len());
+        let all = read_all(&text, &somebody());
+        assert!(times(&all) == expected, "{} of {}, {:?}", all.fixes.len(), expected.len(), all.broken);
+    }
+}
+
+/// What a cut-off list ends with is told once.
+#[test]
+fn the_end_of_a_file_that_is_cut_off_is_read_once() {
+    let pretty = "[\n {\n  \"lat\": 35.5,\n  \"lon\": -106.5,\n  \"timestamp\": \"2026-06-02T15:00:00Z\",\n  \"more\":\n  {\n   \"a\": 1\n  }\n }";
+    let all = read_all(pretty, &somebody());
+    assert_eq!((times(&all), all.bad.len(), all.broken.is_some()), (vec![BEGIN], 0, true), "{all:?}");
 }
 
 #[test]

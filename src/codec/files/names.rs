@@ -1,6 +1,8 @@
 //! Which column or property is what.
 
 use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// The names of columns and properties, where the usual ones do not do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -149,6 +151,9 @@ impl Found {
 /// A name without case, spaces, punctuation and unit in parentheses: `Location-Lat` and `location_lat` are one.
 fn plain(name: &str) -> String {
     let name = name.split('(').next().unwrap_or_default();
+    if name.bytes().all(|c| c.is_ascii_lowercase()) {
+        return name.to_owned();
+    }
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
@@ -200,27 +205,46 @@ impl Columns {
         Ok(found)
     }
 
-    /// What the properties of a JSON object say; a property that is named and not there is absent.
+    /// What the properties of a JSON object say; a property that is named and not there is absent, and so is a null.
     pub(super) fn of<'a>(&self, object: &'a Map<String, Value>) -> Properties<'a> {
-        let find = |asked: &Option<String>, names: &[&str]| match asked {
-            Some(name) => object.get(name.trim()),
+        let mut found: [Option<(usize, &Value)>; KINDS.len()] = [None; KINDS.len()];
+        for (name, value) in object {
             // The order of the names and not of the properties: the first is the best.
-            None => {
-                names.iter().find_map(|name| object.iter().find(|(given, _)| plain(given) == *name)).map(|(_, v)| v)
+            if let Some(&(kind, rank)) = USUAL.get(plain(name).as_str())
+                && found[kind].is_none_or(|(best, _)| rank < best)
+            {
+                found[kind] = Some((rank, value));
             }
+        }
+        let of = |kind: usize, asked: Option<&String>| {
+            let value = match asked {
+                Some(name) => object.get(name.trim()),
+                None => found[kind].map(|(_, value)| value),
+            };
+            value.filter(|value| !value.is_null())
         };
         Properties {
-            time: find(&self.time, TIME),
-            accuracy: find(&self.accuracy, ACCURACY),
-            person: find(&self.person, PERSON),
-            latitude: find(&self.latitude, LATITUDE),
-            longitude: find(&self.longitude, LONGITUDE),
-            valid: find(&None, VALID),
-            outlier: find(&None, OUTLIER),
+            time: of(0, self.time.as_ref()),
+            accuracy: of(1, self.accuracy.as_ref()),
+            person: of(2, self.person.as_ref()),
+            latitude: of(3, self.latitude.as_ref()),
+            longitude: of(4, self.longitude.as_ref()),
+            valid: of(5, None),
+            outlier: of(6, None),
         }
-        .without_nulls()
     }
 }
+
+/// The usual names of each of [`Properties`].
+const KINDS: [&[&str]; 7] = [TIME, ACCURACY, PERSON, LATITUDE, LONGITUDE, VALID, OUTLIER];
+/// Which of them a name is of, and its place among them.
+static USUAL: LazyLock<HashMap<&str, (usize, usize)>> = LazyLock::new(|| {
+    let ranked = |(kind, names): (usize, &&'static [&'static str])| {
+        let of_kind = move |(rank, name): (usize, &&'static str)| (*name, (kind, rank));
+        names.iter().enumerate().map(of_kind).collect::<Vec<_>>()
+    };
+    KINDS.iter().enumerate().flat_map(ranked).collect()
+});
 
 /// What a feature's properties say.
 pub(super) struct Properties<'a> {
@@ -231,21 +255,6 @@ pub(super) struct Properties<'a> {
     pub(super) longitude: Option<&'a Value>,
     pub(super) valid: Option<&'a Value>,
     pub(super) outlier: Option<&'a Value>,
-}
-
-impl Properties<'_> {
-    fn without_nulls(self) -> Self {
-        let some = |value: Option<_>| value.filter(|value: &&Value| !value.is_null());
-        Self {
-            time: some(self.time),
-            accuracy: some(self.accuracy),
-            person: some(self.person),
-            latitude: some(self.latitude),
-            longitude: some(self.longitude),
-            valid: some(self.valid),
-            outlier: some(self.outlier),
-        }
-    }
 }
 
 /// The names of a header, as messages show them: not endlessly.

@@ -188,26 +188,24 @@ impl Parts {
         if let Some(why) = self.skip {
             return Ok(Err(why));
         }
-        let given = |text: &Option<String>| {
-            text.as_ref().map(|text| text.trim()).filter(|text| !is_absent(text)).map(str::to_owned)
-        };
-        let (latitude, longitude) = match (given(&self.latitude), given(&self.longitude)) {
+        let given = |text: Option<&String>| text.map(|text| text.trim()).filter(|text| !is_absent(text));
+        let (latitude, longitude) = match (given(self.latitude.as_ref()), given(self.longitude.as_ref())) {
             (None, None) => return Ok(Err(Skip::NoPosition)),
             (None, Some(_)) => return Err(Bad::new("latitude", "is missing, the longitude is not")),
             (Some(_), None) => return Err(Bad::new("longitude", "is missing, the latitude is not")),
             (Some(latitude), Some(longitude)) => (
-                degrees(&latitude).map_err(|message| Bad::new("latitude", message))?,
-                degrees(&longitude).map_err(|message| Bad::new("longitude", message))?,
+                degrees(latitude).map_err(|message| Bad::new("latitude", message))?,
+                degrees(longitude).map_err(|message| Bad::new("longitude", message))?,
             ),
         };
         if is_not_available(latitude, longitude) {
             return Ok(Err(Skip::NoPosition));
         }
         let coordinate = position(latitude, longitude, how)?;
-        let Some(text) = given(&self.time) else { return Ok(Err(Skip::NoTime)) };
-        let time = time(&text, options)?;
-        let accuracy_m = match given(&self.accuracy) {
-            Some(text) => Some(number(&text).map_err(|message| Bad::new("accuracy", message))?),
+        let Some(text) = given(self.time.as_ref()) else { return Ok(Err(Skip::NoTime)) };
+        let time = time(text, options)?;
+        let accuracy_m = match given(self.accuracy.as_ref()) {
+            Some(text) => Some(number(text).map_err(|message| Bad::new("accuracy", message))?),
             None => None,
         };
         presence(Fix { line: self.line, who, coordinate, time, accuracy_m })
@@ -290,7 +288,8 @@ fn read_time(text: &str, zone: Option<Timezone>) -> Result<DateTime<Utc>, String
     }
     match (read_written(text), zone) {
         (Some(WrittenTime { local: clock, offset: None }), Some(zone)) => local(clock, zone).map(to_micros),
-        _ => parse_time(text).map_err(|_| wrong_time(text)),
+        (Some(written), _) => written.utc().and_then(checked_time).ok_or_else(|| wrong_time(text)),
+        (None, _) => parse_time(text).map_err(|_| wrong_time(text)),
     }
 }
 
