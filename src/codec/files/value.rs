@@ -188,8 +188,7 @@ impl Parts {
         if let Some(why) = self.skip {
             return Ok(Err(why));
         }
-        let given = |text: Option<&String>| text.map(|text| text.trim()).filter(|text| !is_absent(text));
-        let (latitude, longitude) = match (given(self.latitude.as_ref()), given(self.longitude.as_ref())) {
+        let (latitude, longitude) = match (given(&self.latitude), given(&self.longitude)) {
             (None, None) => return Ok(Err(Skip::NoPosition)),
             (None, Some(_)) => return Err(Bad::new("latitude", "is missing, the longitude is not")),
             (Some(_), None) => return Err(Bad::new("longitude", "is missing, the latitude is not")),
@@ -202,9 +201,9 @@ impl Parts {
             return Ok(Err(Skip::NoPosition));
         }
         let coordinate = position(latitude, longitude, how)?;
-        let Some(text) = given(self.time.as_ref()) else { return Ok(Err(Skip::NoTime)) };
+        let Some(text) = given(&self.time) else { return Ok(Err(Skip::NoTime)) };
         let time = time(text, options)?;
-        let accuracy_m = match given(self.accuracy.as_ref()) {
+        let accuracy_m = match given(&self.accuracy) {
             Some(text) => Some(number(text).map_err(|message| Bad::new("accuracy", message))?),
             None => None,
         };
@@ -223,6 +222,11 @@ impl Parts {
             Err(bad) => Item::Bad { line, bad },
         }))
     }
+}
+
+/// A value, unless it says that there is none.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(str::trim).filter(|text| !is_absent(text))
 }
 
 /// The fix, unless it is none ([`NoFix`]).
