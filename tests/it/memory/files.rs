@@ -135,7 +135,7 @@ async fn sentences_and_messages_without_an_end() {
     head.extend(b".FIT");
     head.extend([0, 0, 0x40, 0, 0, 20, 0, 255]);
     head.extend([9_u8, 255, 13].repeat(255));
-    import("a.fit.gz", &packed::gzip(&head, 512)).await;
+    import("a.fit.gz", &packed::gzip(&head, 128)).await;
 }
 
 /// A file of blanks in an archive that is a thousandth of it.
