@@ -2,20 +2,26 @@
 
 use super::Response;
 use super::body;
-use super::extract::{self, Query};
-use super::persons::MAX_BODY;
+use super::extract::{Query, not_json};
 use super::problem::{Problem, ProblemJson};
 use super::server::Settings;
+use crate::codec;
 use crate::codec::files::owntracks::{self, Message, Report};
-use crate::domain::{Error, FieldError, LocationInput, NewPerson, PersonId, quoted, text};
+use crate::domain::{Error, FieldError, LocationDraft, LocationInput, NewPerson, PersonId, quoted, text};
 use crate::service::AtEvent;
-use crate::service::record::{Outcome, Refusal};
+use crate::service::record::{Batch, Outcome, Refusal};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use anyhow::{Context, ensure};
+use metrics::counter;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
+
+/// The largest body, bytes: some thousand messages of a phone that was out of reach.
+const MAX_BODY: usize = 1 << 20;
+/// What errors of one request may take, bytes; only the first is told of.
+const MAX_ERRORS: usize = 4 << 10;
 
 /// Whose the phones are that send by OwnTracks.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +41,7 @@ pub struct OwnTracksArgs {
 /// Which phone is whose.
 #[derive(Debug, Default)]
 pub(super) struct OwnTracks {
-    persons: HashMap<(String, String), PersonId>,
+    persons: HashMap<Phone, PersonId>,
     create: bool,
 }
 
@@ -84,7 +90,12 @@ impl OwnTracks {
 ///
 /// What the app sends in its HTTP mode; use this address as its URL. User and device come from the headers `X-Limit-U` and
 /// `X-Limit-D`, which the app sends, from the parameters `u` and `d`, or from the message's `topic`. Whose they are is
-/// configured (`OWNTRACKS_USERS`). Messages of other kinds are accepted and left alone.
+/// configured (`OWNTRACKS_USERS`). Several messages may come as a list.
+///
+/// The app sends whatever is not answered with 200 again and again, and nothing else before it. So all is answered with 200 that no
+/// repetition would make good: messages of other kinds and encrypted ones, what is damaged or wrong, and what is no fix: at (0, 0)
+/// exactly, with a negative `acc`, or from before 2000. It is counted and logged. An error means that the phone is to keep what it
+/// has, because the server or its configuration will change.
 #[utoipa::path(
     post,
     path = "/api/locations/owntracks",
@@ -95,14 +106,14 @@ impl OwnTracks {
         ("d" = Option<String>, Query, description = "The device, if no header says it", example = "phone"),
     ),
     request_body(
-        description = "A message of the app, with a `_type`",
+        description = "A message of the app, with a `_type`, or a list of such messages",
         content_type = "application/json",
         content = Object,
         example = json!({"_type": "location", "lat": 35.0585, "lon": -106.5819, "tst": 1780401600, "acc": 12, "tid": "AD"})
     ),
     responses(
-        (status = 200, description = "Stored, or of a kind that is left alone: an empty list, as there is nothing to tell the app", body = [Value]),
-        (status = 400, description = "What was sent is not a message, or its location is wrong", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 200, description = "Stored, or left alone because it cannot be: an empty list, as there is nothing to tell the app", body = [Value]),
+        (status = 400, description = "It is not said whose phone it is", body = ProblemJson, content_type = "application/problem+json"),
         (status = 404, description = "The phone is nobody's", body = ProblemJson, content_type = "application/problem+json"),
         (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
@@ -121,38 +132,124 @@ pub async fn record(
     let query = Query::of(&request, &["u", "d"])?;
     // Whatever the type: the app says JSON, and bridges say nothing.
     let body = body::read(&request, payload, MAX_BODY).await?;
-    let report = match owntracks::read(&extract::parse(&body, owntracks::FIELDS)?).map_err(Error::Invalid)? {
-        Message::Location(report) => report,
-        Message::Other => return Ok(nothing_to_tell()),
-    };
-    let (user, device) = phone(&request, &query, &report)?;
-    let location = |person_id: i64| LocationInput {
-        person_id,
-        latitude: report.latitude,
-        longitude: report.longitude,
-        creation_time: Some(report.time),
-        accuracy_m: report.accuracy_m,
-    };
-    // A person is created only for a location that can be stored.
-    at.check(location(1)).map_err(as_the_app_names)?;
-    let person = person(&at, &settings.owntracks, &user, &device).await?;
-    match at.intake().record_one(location(person.get())).await? {
-        // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.
-        Outcome::Stored { .. } | Outcome::Duplicate { .. } | Outcome::Queued { .. } => Ok(nothing_to_tell()),
-        Outcome::Refused(Refusal::Fields(errors)) => Err(as_the_app_names(errors).into()),
-        Outcome::Refused(Refusal::UnknownPerson(person)) => {
-            let message = format!("{user}/{device} is person {person}, who does not exist; correct OWNTRACKS_USERS");
-            Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message))
+    let intake = at.intake();
+    let new_batch = || intake.batch().with_errors_up_to(MAX_ERRORS);
+    let (mut batch, mut persons, mut problem) = (new_batch(), HashMap::new(), None);
+    for message in messages(&body) {
+        if batch.is_full() {
+            let full = std::mem::replace(&mut batch, new_batch());
+            problem = problem.or(settle(&at, full, &persons).await?);
+        }
+        let report = match message {
+            Ok(report) => report,
+            Err(errors) => {
+                batch.add(errors);
+                continue;
+            }
+        };
+        let location = |person_id: i64| LocationInput {
+            person_id,
+            latitude: report.latitude,
+            longitude: report.longitude,
+            creation_time: Some(report.time),
+            accuracy_m: report.accuracy_m,
+        };
+        // A person is created only for a location that can be stored.
+        if at.check(location(1)).is_err() {
+            batch.add(location(1));
+            continue;
+        }
+        let phone = match phone(&request, &query, &report) {
+            Ok(phone) => phone,
+            Err(error) => {
+                problem = problem.or(Some(error.into()));
+                continue;
+            }
+        };
+        let person = match persons.get(&phone) {
+            Some(person) => *person,
+            None => {
+                let person = person(&at, &settings.owntracks, &phone).await?;
+                persons.insert(phone.clone(), person);
+                person
+            }
+        };
+        match person {
+            Some(person) => batch.add(location(person.get())),
+            None => problem = problem.or_else(|| Some(nobodys(&phone))),
         }
     }
+    problem = problem.or(settle(&at, batch, &persons).await?);
+    problem.map_or_else(|| Ok(HttpResponse::Ok().json(json!([]))), Err)
 }
 
-fn nothing_to_tell() -> HttpResponse {
-    HttpResponse::Ok().json(json!([]))
+/// The locations of a body's messages, and what is wrong with those that are none; nothing of the others.
+fn messages(body: &[u8]) -> Vec<Result<Report, LocationDraft>> {
+    let mut messages = Vec::new();
+    let mut read = |value| match owntracks::read(&value) {
+        Ok(Message::Location(report)) => match report.no_fix() {
+            Some(why) => {
+                counter!("udaconnect_no_fix_total", "door" => "owntracks", "reason" => why.name()).increment(1);
+            }
+            None => messages.push(Ok(report)),
+        },
+        Ok(Message::Other) => {}
+        Err(errors) => messages.push(Err(errors.into())),
+    };
+    let list = codec::list(body, owntracks::FIELDS, |value| {
+        read(value);
+        true
+    });
+    let whole = match list {
+        Ok(Some(())) => return messages,
+        Ok(None) => codec::object(body, owntracks::FIELDS).map(read),
+        // What stands before the damage is as good as ever.
+        Err(error) => Err(error),
+    };
+    if let Err(error) = whole {
+        messages.push(Err(not_json(&error).into_fields("body").into()));
+    }
+    messages
+}
+
+/// A phone, by user and device.
+type Phone = (String, String);
+
+/// Stores what can be stored of a batch, notes what cannot, and tells of what the configuration is in the way of.
+async fn settle(
+    at: &AtEvent,
+    batch: Batch,
+    persons: &HashMap<Phone, Option<PersonId>>,
+) -> Result<Option<Problem>, Problem> {
+    if batch.is_empty() {
+        return Ok(None);
+    }
+    let (mut first, mut count, mut problem) = (None, 0, None);
+    for outcome in at.intake().record(batch).await? {
+        match outcome {
+            // Who is stored by then is found out when it is stored; what cannot be is kept as a dead letter.
+            Outcome::Stored { .. } | Outcome::Duplicate { .. } | Outcome::Queued { .. } => {}
+            Outcome::Refused(Refusal::Fields(errors)) => {
+                first.get_or_insert(errors);
+                count += 1;
+            }
+            Outcome::Refused(Refusal::UnknownPerson(person)) => {
+                let phone = persons.iter().find(|(_, known)| **known == Some(person));
+                let phone = phone.map(|((user, device), _)| format!("{user}/{device}")).unwrap_or_default();
+                let message = format!("{phone} is person {person}, who does not exist; correct OWNTRACKS_USERS");
+                problem = Some(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message));
+            }
+        }
+    }
+    if let Some(errors) = first {
+        let reason = as_the_app_names(errors).to_string();
+        tracing::warn!(reason, count, "what a phone sent cannot be stored and was left");
+    }
+    Ok(problem)
 }
 
 /// User and device. Headers first: the app sends them itself, while a topic is made of other settings.
-fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<(String, String), Error> {
+fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<Phone, Error> {
     let header = |name: &str| {
         let value = request.headers().get(name)?.to_str().ok()?.trim();
         (!value.is_empty()).then(|| value.to_owned())
@@ -182,19 +279,25 @@ fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<(Strin
     }
 }
 
-async fn person(at: &AtEvent, known: &OwnTracks, user: &str, device: &str) -> Result<PersonId, Problem> {
-    if let Some(person) = known.persons.get(&(user.to_owned(), device.to_owned())) {
-        return Ok(*person);
+/// Whose a phone is; `None` when it is nobody's.
+async fn person(at: &AtEvent, known: &OwnTracks, phone: &Phone) -> Result<Option<PersonId>, Problem> {
+    if let Some(person) = known.persons.get(phone) {
+        return Ok(Some(*person));
     }
+    let (user, device) = phone;
     let key = owntracks::key(user, device);
     if let Some(person) = at.person_by_key(&key).await? {
-        return Ok(person);
+        return Ok(Some(person));
     }
     if known.create {
-        return Ok(at.person_by_key_or_new(key, NewPerson::new(user, device, "OwnTracks")?).await?);
+        return Ok(Some(at.person_by_key_or_new(key, NewPerson::new(user, device, "OwnTracks")?).await?));
     }
+    Ok(None)
+}
+
+fn nobodys((user, device): &Phone) -> Problem {
     let message = format!("{user}/{device} is nobody's phone; add {user}/{device}=PERSON_ID to OWNTRACKS_USERS");
-    Err(Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message))
+    Problem::field(StatusCode::NOT_FOUND, "X-Limit-U", message)
 }
 
 /// The domain's names of fields as the app's.

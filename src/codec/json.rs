@@ -17,8 +17,8 @@ pub fn read_location(value: Value, whole: &str) -> LocationDraft {
     };
     let input = LocationInput {
         person_id: fields.integer("person_id").unwrap_or(1),
-        latitude: fields.number("latitude").unwrap_or(0.0),
-        longitude: fields.number("longitude").unwrap_or(0.0),
+        latitude: fields.number("latitude").unwrap_or(1.0),
+        longitude: fields.number("longitude").unwrap_or(1.0),
         creation_time: creation_time(&mut fields),
         accuracy_m: fields.optional_number("accuracy_m"),
     };

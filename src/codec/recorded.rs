@@ -1,7 +1,7 @@
 //! The value of a Kafka record ↔ a location.
 
 use super::{Fields, LOCATION_FIELDS, location, misspelt, object, proto, read_location, to_timestamp};
-use crate::domain::{Error, EventId, FieldError, NewLocation, Result, quoted};
+use crate::domain::{EARLIEST_FIX, Error, EventId, FieldError, NewLocation, Result, quoted};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
 use serde_json::Value;
@@ -100,8 +100,7 @@ struct Clock {
 
 /// Other producers may write any time into a record, or none (-1 ms). One outside these years says nothing: a location in such
 /// a record must bring its own time, which is then judged by no clock and only must come before the end of these years.
-const CREDIBLE: Range<DateTime<Utc>> = DateTime::from_timestamp(946_684_800, 0).unwrap() // 2000-01-01
-    ..DateTime::from_timestamp(4_102_444_800, 0).unwrap(); // 2100-01-01
+const CREDIBLE: Range<DateTime<Utc>> = EARLIEST_FIX..DateTime::from_timestamp(4_102_444_800, 0).unwrap(); // 2100-01-01
 
 impl Clock {
     /// The time of a location that brings none.
@@ -240,17 +239,17 @@ mod tests {
 
     #[test]
     fn a_location_without_a_time_was_made_when_the_record_was() {
-        let location = read(br#"{"person_id":1,"latitude":0,"longitude":0}"#, Some(JSON)).unwrap();
+        let location = read(br#"{"person_id":1,"latitude":0,"longitude":1}"#, Some(JSON)).unwrap();
         assert_eq!(location.creation_time(), at(1_779_999_999));
     }
 
     #[test]
     fn a_time_is_the_nearest_microsecond_and_of_the_years_1_to_9999() {
-        let json = |time: &str| format!(r#"{{"person_id":1,"latitude":0,"longitude":0,"creation_time":"{time}"}}"#);
+        let json = |time: &str| format!(r#"{{"person_id":1,"latitude":0,"longitude":1,"creation_time":"{time}"}}"#);
         let text = |time: &str| read(json(time).as_bytes(), None).map(|location| location.creation_time());
         let message = |seconds, nanos| {
             let creation_time = Some(prost_types::Timestamp { seconds, nanos });
-            let (latitude, longitude) = (Some(0.0), Some(0.0));
+            let (latitude, longitude) = (Some(0.0), Some(1.0));
             proto::LocationRecorded { person_id: 1, latitude, longitude, creation_time, ..Default::default() }
                 .encode_to_vec()
         };
@@ -358,6 +357,23 @@ mod tests {
             ["person_id", "latitude", "longitude", "creation_time", "accuracy_m"]
         );
         assert_eq!(refused(br#"{"person_id":1,"latitude":91,"longitude":1e400}"#, Some(JSON)), ["value"]);
+        // What is no fix at all, as at every door.
+        assert_eq!(refused(br#"{"person_id":1,"latitude":0,"longitude":"-0"}"#, Some(JSON)), ["latitude"]);
+        let none = |seconds, accuracy_m| {
+            let creation_time = Some(prost_types::Timestamp { seconds, nanos: 0 });
+            let (latitude, longitude) = (Some(35.5), Some(-106.5));
+            let message = proto::LocationRecorded {
+                person_id: 1,
+                latitude,
+                longitude,
+                creation_time,
+                accuracy_m,
+                event_id: None,
+            };
+            refused(&message.encode_to_vec(), Some(PROTOBUF))
+        };
+        assert_eq!(none(946_684_799, None), ["creation_time"]);
+        assert_eq!(none(1_779_000_000, Some(-1.0)), ["accuracy_m"]);
         assert_eq!(refused(br#"{"person_id":1,"latitude":"NaN","longitude":"1"}"#, Some(JSON)), ["latitude"]);
         assert!(decode(None, None, Some(at(1_779_999_999)), TimeDelta::zero()).is_err());
     }
@@ -366,7 +382,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             person_id in 1..i64::MAX, latitude in -90.0..=90.0, longitude in -180.0..=180.0,
-            micros in 0..1_779_999_999_000_000_i64, accuracy_m in proptest::option::of(0.0..1e9),
+            micros in 946_684_800_000_000_i64..1_779_999_999_000_000, accuracy_m in proptest::option::of(0.0..1e9),
             event in proptest::option::of(1..i32::MAX),
         ) {
             let creation_time = DateTime::from_timestamp_micros(micros);

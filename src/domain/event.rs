@@ -1,4 +1,5 @@
-use crate::domain::{Error, FieldError, Moment, Result, TimeRange, quoted, text};
+use super::location::unset_clock;
+use crate::domain::{EARLIEST_FIX, Error, FieldError, Moment, Result, TimeRange, quoted, text};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use std::fmt;
@@ -172,36 +173,37 @@ impl Event {
     /// How long before it begins and after it ends an event's locations may be.
     pub const MARGIN: TimeDelta = TimeDelta::days(1);
 
-    /// The times that its locations may have: from a day before it begins to a day after it ends; without dates, all from 2000 on.
-    pub fn times(&self) -> TimeRange {
-        /// 2000-01-01: no phone was at a conference before it, and clocks that were never set show times before it.
-        const FIRST: DateTime<Utc> = DateTime::from_timestamp(946_684_800, 0).unwrap();
+    /// The times that its locations may have: from a day before it begins to a day after it ends, and all when it has no dates;
+    /// never before [`EARLIEST_FIX`]. `None` when there are none: it was over by then.
+    pub fn times(&self) -> Option<TimeRange> {
         let (from, to) = match self.settings.dates {
             Some(dates) => (dates.from() - Self::MARGIN, dates.to() + Self::MARGIN),
-            None => (FIRST, TimeRange::ALL.to()),
+            None => (EARLIEST_FIX, TimeRange::ALL.to()),
         };
-        // Dates of the year 1 or 9999 have no day before or after them.
-        TimeRange::new(from.max(TimeRange::ALL.from()), to.min(TimeRange::ALL.to())).unwrap_or(TimeRange::ALL)
+        // Dates of the year 9999 have no day after them.
+        TimeRange::new(from.max(EARLIEST_FIX), to.min(TimeRange::ALL.to())).ok()
     }
 
-    /// Whether a location of this event may be of this time; the error names the event's dates, and the field `creation_time`.
+    /// Whether a location of this event may be of this time; the error is of the field `creation_time`, and names the event's
+    /// dates where it is they that refuse.
     pub fn takes(&self, time: DateTime<Utc>) -> Result<(), FieldError> {
         let times = self.times();
-        if times.contains(time) {
+        if times.is_some_and(|times| times.contains(time)) {
             return Ok(());
         }
-        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        let (from, got) = (text(times.from()), text(time));
-        let message = match self.settings.dates {
-            Some(dates) => format!(
-                "must be from a day before the event {} begins ({}) to a day after it ends ({}), so from {from} to before {}; got {got}",
-                self.slug,
-                text(dates.from()),
-                text(dates.to()),
-                text(times.to()),
-            ),
-            None => format!("must be {from} or later, since the event {} has no dates; got {got}", self.slug),
+        let (Some(dates), Some(times)) = (self.settings.dates, times) else {
+            return Err(unset_clock(time));
         };
+        let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let message = format!(
+            "must be from a day before the event {} begins ({}) to a day after it ends ({}), so from {} to before {}; got {}",
+            self.slug,
+            text(dates.from()),
+            text(dates.to()),
+            text(times.from()),
+            text(times.to()),
+            text(time),
+        );
         Err(FieldError::new("creation_time", message))
     }
 }
@@ -406,18 +408,32 @@ mod tests {
         }
     }
 
+    /// Also where the dates would have it otherwise.
     #[test]
-    fn without_dates_times_begin_with_2000() {
-        let event = event(None, None, "UTC");
-        assert!(event.takes(time("2000-01-01T00:00:00Z")).is_ok() && event.takes(time("9999-12-31T23:59:59Z")).is_ok());
-        let message = event.takes(time("1999-12-31T23:59:59.999999Z")).unwrap_err().message;
-        assert!(message.contains("2000-01-01T00:00:00Z") && message.contains("conf"), "{message}");
-    }
-
-    #[test]
-    fn dates_at_the_edges_of_time_take_what_there_is() {
-        let event = event(Some("0001-01-01"), Some("9999-12-31"), "Asia/Tokyo");
-        assert!(event.takes(TimeRange::ALL.from()).is_ok() && event.takes(time("9999-12-31T23:59:59Z")).is_ok());
+    fn no_event_takes_times_before_2000() {
+        let (first, last) = (time("2000-01-01T00:00:00Z"), time("9999-12-31T23:59:59Z"));
+        let before = time("1999-12-31T23:59:59.999999Z");
+        for (begins, ends) in [
+            (None, None),
+            (Some("0001-01-01"), Some("9999-12-31")),
+            (Some("1999-06-01"), Some("9999-12-31")),
+            (Some("2000-01-01"), Some("9999-12-31")),
+        ] {
+            let event = event(begins, ends, "Asia/Tokyo");
+            assert!(event.takes(first).is_ok() && event.takes(last).is_ok(), "{begins:?}");
+            for refused in [before, TimeRange::ALL.from()] {
+                let message = event.takes(refused).unwrap_err().message;
+                assert!(message.contains("2000"), "{begins:?}: {message}");
+            }
+        }
+        for (begins, ends) in [("0001-01-01", "0001-01-01"), ("1998-06-01", "1998-06-03"), ("1999-12-29", "1999-12-30")]
+        {
+            let event = event(Some(begins), Some(ends), "UTC");
+            assert_eq!(event.times(), None, "{begins}");
+            let noon = time(&format!("{begins}T12:00:00Z"));
+            assert!(event.takes(noon).unwrap_err().message.contains("2000"), "{begins}");
+            assert!(event.takes(first).is_err(), "{begins}");
+        }
     }
 
     #[test]

@@ -2,6 +2,55 @@ use crate::domain::{Error, Event, EventId, FieldError, PersonId, Result, TimeRan
 use crate::geo::Coordinate;
 use chrono::{DateTime, TimeDelta, Utc};
 
+/// Before this no phone had a clock that could be believed: 1970 is where Unix time begins, 1980 where that of GPS does, and 1999
+/// is where the weeks of GPS began anew.
+pub const EARLIEST_FIX: DateTime<Utc> = DateTime::from_timestamp(946_684_800, 0).unwrap(); // 2000-01-01
+
+/// Why a report is no fix at all, although each of its values is one that a fix could have.
+///
+/// One rule for every door. Who reports one thing at a time is refused, with the field named; of files and phones, which cannot
+/// do better, it is skipped and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoFix {
+    /// Exactly at latitude 0 and longitude 0: what devices and programs write when they have no position.
+    ZeroZero,
+    /// A negative radius: what phones write when the position is invalid.
+    NegativeAccuracy,
+    /// Before the year 2000 ([`EARLIEST_FIX`]): a clock that was never set.
+    UnsetClock,
+}
+
+impl NoFix {
+    /// Looks at what a report says; `accuracy_m` in metres, `None` when it says nothing.
+    pub fn of(coordinate: Coordinate, creation_time: DateTime<Utc>, accuracy_m: Option<f64>) -> Option<Self> {
+        if (coordinate.latitude(), coordinate.longitude()) == (0.0, 0.0) {
+            Some(Self::ZeroZero)
+        } else if accuracy_m.is_some_and(|metres| metres < 0.0) {
+            Some(Self::NegativeAccuracy)
+        } else if creation_time < EARLIEST_FIX {
+            Some(Self::UnsetClock)
+        } else {
+            None
+        }
+    }
+
+    /// A word to count by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ZeroZero => "zero_zero",
+            Self::NegativeAccuracy => "negative_accuracy",
+            Self::UnsetClock => "unset_clock",
+        }
+    }
+}
+
+/// What is wrong with a time before [`EARLIEST_FIX`].
+pub(super) fn unset_clock(time: DateTime<Utc>) -> FieldError {
+    let given = time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
+    let message = format!("must be 2000-01-01T00:00:00Z or later: before that no clock was set; got {given}");
+    FieldError::new("creation_time", message)
+}
+
 /// One fix of one person, as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Location {
@@ -107,17 +156,23 @@ impl NewLocation {
     /// Checks an input against the rules, with every wrong field named.
     ///
     /// `now` is the server's clock; a time may be at most `max_ahead` after it (phones' clocks are wrong), and as far in the
-    /// past as one likes (phones come back online late). Times are rounded to whole microseconds ([`to_micros`]), so that
-    /// what is compared is what is stored.
+    /// past as [`EARLIEST_FIX`] (phones come back online late). What is no fix ([`NoFix`]) is refused. Times are rounded to whole
+    /// microseconds ([`to_micros`]), so that what is compared is what is stored.
     pub fn new(input: LocationInput, now: DateTime<Utc>, max_ahead: TimeDelta) -> Result<Self> {
         let mut errors = Vec::new();
         let person_id = PersonId::new(input.person_id, "person_id").map_err(|e| errors.push(e)).ok();
         let coordinate =
             Coordinate::new(input.latitude, input.longitude).map_err(|wrong| errors.append(&mut wrong.into())).ok();
+        if coordinate.is_some_and(|coordinate| (coordinate.latitude(), coordinate.longitude()) == (0.0, 0.0)) {
+            let message = "must not be 0 together with longitude 0: that is what devices send that have no position";
+            errors.push(FieldError::new("latitude", message));
+        }
         let creation_time = to_micros(input.creation_time.unwrap_or(now));
         if !TimeRange::ALL.contains(creation_time) {
             let message = format!("must be in the years 1 to 9999; got {creation_time:?}");
             errors.push(FieldError::new("creation_time", message));
+        } else if creation_time < EARLIEST_FIX {
+            errors.push(unset_clock(creation_time));
         } else if creation_time > now + max_ahead {
             errors.push(FieldError::new(
                 "creation_time",
@@ -215,6 +270,47 @@ mod tests {
             |time| NewLocation::new(LocationInput { creation_time: Some(time), ..input() }, now, TimeDelta::minutes(5));
         assert!(ahead(now + TimeDelta::minutes(5)).is_ok());
         assert!(ahead(now + TimeDelta::minutes(5) + TimeDelta::microseconds(1)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_fix_is_refused_by_the_field_that_says_so() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0);
+        let refused = |input| match check(input) {
+            Err(Error::Invalid(errors)) => errors.into_iter().map(|error| error.field).collect::<Vec<_>>(),
+            other => panic!("must be refused: {other:?}"),
+        };
+        for (latitude, longitude) in [(0.0, 0.0), (-0.0, 0.0), (0.0, -0.0)] {
+            assert_eq!(refused(LocationInput { latitude, longitude, ..input() }), ["latitude"]);
+        }
+        for (latitude, longitude) in [(0.0, 1e-9), (1e-9, 0.0), (0.0, 180.0), (90.0, 0.0)] {
+            assert!(check(LocationInput { latitude, longitude, ..input() }).is_ok(), "{latitude} {longitude}");
+        }
+        for seconds in [0, 315_964_800, 935_280_000, 946_684_799, -1] {
+            assert_eq!(refused(LocationInput { creation_time: at(seconds), ..input() }), ["creation_time"]);
+        }
+        assert!(check(LocationInput { creation_time: at(946_684_800), ..input() }).is_ok());
+        for accuracy in [-1.0, -1e-300, f64::NEG_INFINITY] {
+            assert_eq!(refused(LocationInput { accuracy_m: Some(accuracy), ..input() }), ["accuracy_m"]);
+        }
+        assert!(check(LocationInput { accuracy_m: Some(-0.0), ..input() }).is_ok());
+    }
+
+    /// What is skipped by some doors is what others refuse.
+    #[test]
+    fn every_door_has_the_same_rule() {
+        for (latitude, longitude, seconds, accuracy_m, no_fix) in [
+            (0.0, 0.0, 1_779_000_000, None, Some(NoFix::ZeroZero)),
+            (0.0, 1.0, 1_779_000_000, Some(-1.0), Some(NoFix::NegativeAccuracy)),
+            (0.0, 1.0, 946_684_799, Some(0.0), Some(NoFix::UnsetClock)),
+            (0.0, 1.0, 946_684_800, Some(-0.0), None),
+        ] {
+            let creation_time = DateTime::from_timestamp(seconds, 0).unwrap();
+            let coordinate = Coordinate::new(latitude, longitude).unwrap();
+            assert_eq!(NoFix::of(coordinate, creation_time, accuracy_m), no_fix);
+            let creation_time = Some(creation_time);
+            let checked = check(LocationInput { latitude, longitude, creation_time, accuracy_m, ..input() });
+            assert_eq!(checked.is_err(), no_fix.is_some());
+        }
     }
 
     #[test]

@@ -11,12 +11,14 @@ mod person;
 mod search;
 pub mod text;
 mod time;
+mod written;
 
 pub use error::{Error, FieldError, Result};
 pub use event::{Access, Event, EventChange, EventId, EventSettings, MeetingRule, NewEvent, Slug, zone};
-pub use location::{Location, LocationDraft, LocationInput, NewLocation, Recorded};
+pub use location::{EARLIEST_FIX, Location, LocationDraft, LocationInput, NewLocation, NoFix, Recorded};
 pub use page::Page;
 pub use person::{NewPerson, Person, PersonId};
 pub use search::Search;
 pub use text::{quoted, shown};
 pub use time::{Moment, TimeRange, checked_time, parse_duration, parse_time, to_micros, unix_seconds};
+pub use written::{WrittenTime, read_written};

@@ -203,9 +203,12 @@ fn describe(out: &mut dyn Write, event: &Event) -> std::io::Result<()> {
         None => writeln!(out, "dates         none")?,
     }
     let times = event.times();
-    match settings.dates {
-        Some(_) => writeln!(out, "takes         times from {} to before {}", text(times.from()), text(times.to()))?,
-        None => writeln!(out, "takes         times from {} on", text(times.from()))?,
+    match (times, settings.dates) {
+        (Some(times), Some(_)) => {
+            writeln!(out, "takes         times from {} to before {}", text(times.from()), text(times.to()))?;
+        }
+        (Some(times), None) => writeln!(out, "takes         times from {} on", text(times.from()))?,
+        (None, _) => writeln!(out, "takes         no times: it was over before 2000")?,
     }
     writeln!(out, "access        {}", settings.access.as_str())?;
     let rule = settings.rule;

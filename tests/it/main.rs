@@ -11,6 +11,7 @@ mod app;
 mod bounds;
 mod cli;
 mod docs;
+mod doors;
 mod encrypted;
 mod event_rows;
 mod event_statements;
@@ -29,6 +30,7 @@ mod locations;
 mod meetings;
 #[cfg(target_os = "linux")]
 mod memory;
+mod no_fix;
 mod owntracks;
 mod partitions;
 mod persons;

@@ -62,7 +62,7 @@ async fn a_phone_may_bring_its_person_where_that_is_allowed() {
     let server = Server::with(&[("DATABASE_URL", &database.url()), ("OWNTRACKS_CREATE", "true")]).await;
     let mut bad = message();
     bad["lat"] = json!(95);
-    assert_eq!(send(&server, "", ADA, &bad).await.0, 400);
+    assert_eq!(send(&server, "", ADA, &bad).await, (200, json!([])));
     assert_eq!(database.number("SELECT count(*) FROM person").await, 0, "not for a bad location");
     for tst in [1_780_401_600, 1_780_401_660] {
         let mut message = message();
@@ -75,30 +75,134 @@ async fn a_phone_may_bring_its_person_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn other_messages_are_left_alone_and_bad_ones_are_named() {
+async fn other_messages_are_left_alone_and_nobodys_are_kept() {
     let database = Database::new().await;
     let server = Server::with(&[("DATABASE_URL", &database.url()), ("OWNTRACKS_CREATE", "true")]).await;
     for other in [json!({"_type": "lwt", "tst": 1}), json!({"_type": "waypoints", "waypoints": []})] {
         assert_eq!(send(&server, "", &[], &other).await, (200, json!([])));
     }
-    for (change, field) in [
-        (json!({"lat": 95}), "lat"),
-        (json!({"lon": "x"}), "lon"),
-        (json!({"tst": null}), "tst"),
-        (json!({"tst": 4_000_000_000_u64}), "tst"),
-        (json!({"_type": "encrypted", "data": "x"}), "_type"),
-        (json!({"_type": 7}), "_type"),
-    ] {
-        let mut bad = message();
-        bad.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        let (status, problem) = send(&server, "", ADA, &bad).await;
-        assert_eq!((status, &problem["errors"][0]["field"]), (400, &json!(field)), "{problem}");
-    }
+    // Who sends is configured, and the phone keeps what it has until it is so rightly.
     let (status, problem) = send(&server, "", &[], &message()).await;
     assert_eq!((status, problem["errors"].as_array().unwrap().len()), (400, 2), "{problem}");
     assert_eq!(send(&server, "?u=a%2Fb&d=phone", &[], &message()).await.0, 400);
-    assert_eq!(send(&server, "", ADA, &json!([])).await.0, 400);
+    assert_eq!(send(&server, "", ADA, &json!([])).await, (200, json!([])));
     assert_eq!(database.number("SELECT count(*) FROM person").await, 0);
+}
+
+/// What the app would send again for ever, and nothing behind it.
+#[tokio::test]
+async fn what_can_never_be_stored_is_noted_and_blocks_no_phone() {
+    let database = Database::new().await;
+    let server = Server::with(&[("DATABASE_URL", &database.url()), ("OWNTRACKS_CREATE", "true")]).await;
+    let with = |change: Value| {
+        let mut bad = message();
+        bad.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        bad.to_string()
+    };
+    let without = |name: &str| {
+        let mut bad = message();
+        bad.as_object_mut().unwrap().remove(name);
+        bad.to_string()
+    };
+    let ahead = chrono::Utc::now().timestamp() + 86_400;
+    let mut bad = vec![
+        with(json!({"lat": 95})),
+        with(json!({"lon": "x"})),
+        with(json!({"lat": [], "lon": {}})),
+        with(json!({"tst": null})),
+        with(json!({"tst": ahead})),
+        with(json!({"tst": 4_000_000_000_u64})),
+        with(json!({"tst": "yesterday"})),
+        with(json!({"acc": 1e300, "tst": 1e300})),
+        with(json!({"_type": "encrypted", "data": "x"})),
+        with(json!({"_type": 7})),
+        without("_type"),
+        without("tst"),
+        without("lat"),
+        "7".to_owned(),
+        String::new(),
+        "\u{0}".to_owned(),
+        "[[]]".to_owned(),
+    ];
+    let whole = message().to_string();
+    bad.extend((1..whole.len()).step_by(7).map(|end| whole[..end].to_owned()));
+    let count = bad.len();
+    for body in bad {
+        let path = "/api/locations/owntracks?u=ada&d=phone";
+        let answer = server.post_raw(path, "application/json", body.clone()).await;
+        assert_eq!(answer, (200, json!([])), "{body}");
+    }
+    assert_eq!(database.number("SELECT count(*) FROM location").await, 0);
+    let metrics = server.http.get(server.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let counted = format!("udaconnect_ingest_refused_total{{reason=\"invalid\"}} {count}");
+    assert!(metrics.contains(&counted), "{counted}: {metrics}");
+    let log = server.program.log();
+    for part in ["cannot be stored and was left", "tst: must be at most", "must not be encrypted", "is not valid JSON"]
+    {
+        assert!(log.contains(part), "{part}");
+    }
+}
+
+/// As clients send that gather fixes while there is no network.
+#[tokio::test]
+async fn several_messages_come_as_a_list() {
+    let database = Database::new().await;
+    let server = Server::with(&[("DATABASE_URL", &database.url()), ("OWNTRACKS_CREATE", "true")]).await;
+    let at = |number: i64| {
+        let mut message = message();
+        message["tst"] = json!(1_780_401_600 + number);
+        message
+    };
+    let mut wrong = at(1);
+    wrong["lat"] = json!("north");
+    let mut none = at(2);
+    none["acc"] = json!(-1);
+    let list = json!([at(0), wrong, {"_type": "lwt", "tst": 1}, none, 7, at(3)]);
+    assert_eq!(send(&server, "", ADA, &list).await, (200, json!([])));
+    assert_eq!(database.number("SELECT count(*) FROM location").await, 2);
+    assert_eq!(send(&server, "", ADA, &list).await, (200, json!([])), "a resend is a success");
+    // One that is cut off, many at once, and of several phones.
+    let cut = json!([at(10), at(11), at(12)]).to_string();
+    let path = "/api/locations/owntracks?u=ada&d=phone";
+    assert_eq!(server.post_raw(path, "application/json", cut[..cut.len() - 9].to_owned()).await.0, 200);
+    assert_eq!(database.number("SELECT count(*) FROM location").await, 4);
+    let many: Vec<Value> = (100..3_100).map(at).collect();
+    assert_eq!(send(&server, "", ADA, &json!(many)).await, (200, json!([])));
+    assert_eq!(database.number("SELECT count(*) FROM location").await, 3_004);
+    let of = |user: &str| {
+        let mut message = at(0);
+        message["topic"] = json!(format!("owntracks/{user}/phone"));
+        message
+    };
+    assert_eq!(send(&server, "", &[], &json!([of("bob"), of("eve")])).await, (200, json!([])));
+    assert_eq!(database.number("SELECT count(*) FROM person").await, 3);
+    // What is nobody's stays in the phone; what stands beside it is stored.
+    let strict = Server::with(&[("DATABASE_URL", &database.url())]).await;
+    let mut bobs = of("bob");
+    bobs["tst"] = json!(1_780_409_999);
+    let (status, problem) = send(&strict, "", &[], &json!([of("mallory"), bobs])).await;
+    assert!(status == 404 && problem["detail"].as_str().unwrap().contains("mallory/phone"), "{problem}");
+    let stored = "SELECT count(*) FROM location WHERE creation_time = to_timestamp(1780409999)";
+    assert_eq!(database.number(stored).await, 1);
+}
+
+/// A phone whose clock was a day ahead for one fix: it puts whatever is not answered with 200 back to the head of its queue.
+#[tokio::test]
+async fn one_bad_fix_leaves_nothing_in_the_phone() {
+    let database = Database::new().await;
+    let server = Server::with(&[("DATABASE_URL", &database.url()), ("OWNTRACKS_CREATE", "true")]).await;
+    let now = chrono::Utc::now().timestamp();
+    let mut queue: std::collections::VecDeque<i64> = [now - 300, now + 86_400, now - 200, now - 100].into();
+    for _ in 0..20 {
+        let Some(tst) = queue.pop_front() else { break };
+        let mut message = message();
+        message["tst"] = json!(tst);
+        if send(&server, "", ADA, &message).await.0 != 200 {
+            queue.push_front(tst);
+        }
+    }
+    assert!(queue.is_empty(), "{queue:?}");
+    assert_eq!(database.number("SELECT count(*) FROM location").await, 3);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::input::{Headed, Limited};
 use super::names::{Found, listed};
+use super::quotes::Quotes;
 use super::value::{self, is_absent, shown};
 use super::whose::Claim;
 use super::{Bad, Broken, Columns, Fix, Item, MAX_LINE, Options, PersonBy, Sink, Skip, Who};
@@ -20,6 +21,15 @@ pub(super) fn read<R: Read>(
     options: &Options,
     sink: &mut Sink<'_>,
 ) -> Result<(), Broken> {
+    if let Some((encoding, _)) =
+        encoding_rs::Encoding::for_bom(head).filter(|(encoding, _)| *encoding != encoding_rs::UTF_8)
+    {
+        // A table that Excel saved as "Unicode text".
+        let (head, _, _) = encoding.decode(head);
+        let decoder = |input| encoding_rs_io::DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(input);
+        let lines = input.map(|input| BufReader::new(Newlines { input: decoder(input), last: b'\n' }));
+        return read_lines(lines, head.as_bytes(), options, sink);
+    }
     read_lines(input.map(|input| BufReader::new(Newlines { input, last: b'\n' })), head, options, sink)
 }
 
@@ -87,17 +97,32 @@ fn read_lines<R: BufRead>(
         None if plt => b',',
         None => sniff(head, &options.columns),
     };
+    let count = if plt { Some(PLT_COLUMNS.len()) } else { options.columns.names.as_ref().map(Vec::len) };
+    let input = input.map(|input| Quotes::new(input, delimiter, count));
+    let place = input.place();
+    place.limit(MAX_LINE);
     // Blank lines are no records to the parser; everything else is, however many fields it has.
     let mut reader = builder(delimiter).from_reader(input);
     let mut record = ::csv::ByteRecord::new();
     let header: Vec<String> = if plt {
         PLT_COLUMNS.iter().map(|&name| name.to_owned()).collect()
+    } else if let Some(names) = &options.columns.names {
+        names.clone()
     } else {
         reader.read_byte_record(&mut record).map_err(|error| broken(&error, skipped + 1))?;
         place.mark();
         fields(&record)
     };
-    let columns = columns(&header, options).map_err(|message| Broken::at(skipped + 1, message))?;
+    let columns = columns(&header, options).map_err(|message| {
+        let message = match no_header(&header) {
+            true => {
+                "has no header; say what its columns are, in order, such as --columns person_id,time,longitude,latitude"
+                    .to_owned()
+            }
+            false => message,
+        };
+        Broken::at(skipped + 1, message)
+    })?;
     let mut last = Last::default();
     loop {
         match reader.read_byte_record(&mut record) {
@@ -133,10 +158,31 @@ fn builder(delimiter: u8) -> ::csv::ReaderBuilder {
 /// Columns by number; what must be there is.
 #[derive(Clone, Copy)]
 struct Needed {
-    latitude: usize,
-    longitude: usize,
+    position: PositionAt,
     time: usize,
     found: Found,
+}
+
+/// Where a position stands.
+#[derive(Clone, Copy)]
+enum PositionAt {
+    Columns {
+        latitude: usize,
+        longitude: usize,
+    },
+    /// A point in one column, as databases write it.
+    Geometry(usize),
+}
+
+/// Whether a first line looks like data: no name begins as a number does.
+fn no_header(header: &[String]) -> bool {
+    !header.is_empty()
+        && header.iter().any(|field| value::number(field).is_ok())
+        && !header.iter().any(|field| is_name(field))
+}
+
+fn is_name(field: &str) -> bool {
+    field.chars().next().is_some_and(char::is_alphabetic)
 }
 
 fn columns(header: &[String], options: &Options) -> Result<Needed, String> {
@@ -146,8 +192,13 @@ fn columns(header: &[String], options: &Options) -> Result<Needed, String> {
             format!("no column is known to hold the {what}; say {option} NAME, one of: {}", listed(header))
         })
     };
-    let latitude = need(found.latitude, "latitude", "--latitude-column")?;
-    let longitude = need(found.longitude, "longitude", "--longitude-column")?;
+    let position = match (found.latitude, found.longitude, found.geometry) {
+        (None, None, Some(geometry)) => PositionAt::Geometry(geometry),
+        (latitude, longitude, _) => PositionAt::Columns {
+            latitude: need(latitude, "latitude", "--latitude-column")?,
+            longitude: need(longitude, "longitude", "--longitude-column")?,
+        },
+    };
     let time = need(found.time, "time", "--time-column")?;
     let by_own = match options.person_by {
         _ if options.columns.person.is_some() => false,
@@ -158,7 +209,7 @@ fn columns(header: &[String], options: &Options) -> Result<Needed, String> {
     if options.person.is_none() && options.otherwise.is_none() && !by_own {
         need(found.person, "person", "--person WHO, or --person-column")?;
     }
-    Ok(Needed { latitude, longitude, time, found })
+    Ok(Needed { position, time, found })
 }
 
 /// The person of the row before and the fields that said so, since most rows have the same.
@@ -180,16 +231,13 @@ fn fix(
     if record.len() < header.len() || record.iter().skip(header.len()).any(|extra| !extra.is_empty()) {
         return Err(Bad::new("record", format!("has {} fields; the header has {}", record.len(), header.len())));
     }
-    let (latitude, longitude) = (text(record, columns.latitude), text(record, columns.longitude));
-    let (latitude, longitude) = match (is_absent(&latitude), is_absent(&longitude)) {
-        (true, true) => return Ok(Err(Skip::NoPosition)),
-        (true, false) => return Err(Bad::new("latitude", "is empty, the longitude is not")),
-        (false, true) => return Err(Bad::new("longitude", "is empty, the latitude is not")),
-        (false, false) => (
-            value::number(&latitude).map_err(|message| Bad::new("latitude", message))?,
-            value::number(&longitude).map_err(|message| Bad::new("longitude", message))?,
-        ),
-    };
+    let found = columns.found;
+    if found.valid.is_some_and(|at| value::says_invalid(&text(record, at)))
+        || found.outliers.iter().flatten().any(|&at| value::says_outlier(&text(record, at)))
+    {
+        return Ok(Err(Skip::Invalid));
+    }
+    let Some((latitude, longitude)) = position(record, columns)? else { return Ok(Err(Skip::NoPosition)) };
     let coordinate = value::position(latitude, longitude, "name them by --latitude-column and --longitude-column")?;
     let time = text(record, columns.time);
     if is_absent(&time) {
@@ -199,13 +247,48 @@ fn fix(
         Some(date) => format!("{} {time}", text(record, date)).into(),
         None => time,
     };
-    let time = value::time(&time, options.timezone).map_err(|message| Bad::new("time", message))?;
+    let time = value::time(&time, options)?;
     let accuracy_m = match columns.found.accuracy.map(|at| text(record, at)).filter(|text| !is_absent(text)) {
-        Some(text) => value::accuracy(value::number(&text).map_err(|message| Bad::new("accuracy", message))?)?,
+        Some(text) => Some(value::number(&text).map_err(|message| Bad::new("accuracy", message))?),
         None => None,
     };
     let who = who(record, &columns.found, options, last)?;
-    Ok(Ok(Fix { line, who, coordinate, time, accuracy_m }))
+    value::presence(Fix { line, who, coordinate, time, accuracy_m })
+}
+
+/// Latitude and longitude of a row; `None` where it says that there are none.
+fn position(record: &::csv::ByteRecord, columns: Needed) -> Result<Option<(f64, f64)>, Bad> {
+    let found = columns.found;
+    let (latitude_at, longitude_at) = match columns.position {
+        PositionAt::Columns { latitude, longitude } => (latitude, longitude),
+        PositionAt::Geometry(at) => {
+            let text = text(record, at);
+            if is_absent(&text) {
+                return Ok(None);
+            }
+            let point = value::point(&text).map_err(|message| Bad::new("record", message))?;
+            return Ok(point.map(|(longitude, latitude)| (latitude, longitude)));
+        }
+    };
+    let (latitude, longitude) = (text(record, latitude_at), text(record, longitude_at));
+    let (latitude, longitude) = match (is_absent(&latitude), is_absent(&longitude)) {
+        (true, true) => return Ok(None),
+        (true, false) => return Err(Bad::new("latitude", "is empty, the longitude is not")),
+        (false, true) => return Err(Bad::new("longitude", "is empty, the latitude is not")),
+        (false, false) => (
+            value::degrees(&latitude).map_err(|message| Bad::new("latitude", message))?,
+            value::degrees(&longitude).map_err(|message| Bad::new("longitude", message))?,
+        ),
+    };
+    if value::is_not_available(latitude, longitude) {
+        return Ok(None);
+    }
+    let scale = if found.e7 { 1e7 } else { 1.0 };
+    let side = |degrees: f64, at: Option<usize>| {
+        let side = at.and_then(|at| text(record, at).chars().next());
+        side.map_or(degrees, |side| value::in_hemisphere(degrees, side))
+    };
+    Ok(Some((side(latitude / scale, found.north_south), side(longitude / scale, found.east_west))))
 }
 
 fn who(record: &::csv::ByteRecord, found: &Found, options: &Options, last: &mut Last) -> Result<Who, Bad> {

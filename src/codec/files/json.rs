@@ -1,195 +1,14 @@
-//! GeoJSON (RFC 7946) and OwnTracks messages: JSON documents of any length, a feature at a time.
+//! What JSON values tell: GeoJSON (RFC 7946), OwnTracks messages, and objects of programs' own.
 
-use super::input::{Headed, Place};
+use super::google;
+use super::names::Properties;
 use super::owntracks::{self, Message};
-use super::value::{self, is_absent, shown};
-use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
+use super::value::{self, Parts, is_absent, shown};
 use super::whose::Claim;
-use super::{Bad, Broken, Fix, Item, MAX_OBJECT, Options, Sink, Skip, Who};
+use super::{Bad, Fix, Item, Options, Sink, Skip, Who};
 use chrono::{DateTime, Utc};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use std::fmt;
-use std::io::Read;
-use std::ops::ControlFlow::{self, Break, Continue};
-
-/// The members of a document that may hold a long list: GeoJSON's, and what OwnTracks Recorder's API answers.
-const LISTS: &[&str] = &["features", "data", "locations"];
-
-pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink<'_>) -> Result<(), Broken> {
-    let place = input.place();
-    place.limit(MAX_OBJECT);
-    let mut out = Out { place: place.clone(), room: Room::new(), options, sink, stopped: false };
-    let mut json = serde_json::Deserializer::from_reader(input);
-    loop {
-        let read = Document(&mut out).deserialize(&mut json);
-        if out.stopped {
-            return Ok(());
-        }
-        if out.room.is_exceeded() {
-            return Err(Broken::at(place.line(), format!("a record {TOO_MANY_PARTS}")));
-        }
-        read.map_err(|error| broken(&error, &place))?;
-        out.room.reset();
-        // Several documents may follow each other.
-        match json.end() {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is_io() => return Err(broken(&error, &place)),
-            Err(_) => place.mark(),
-        }
-    }
-}
-
-fn broken(error: &serde_json::Error, place: &Place) -> Broken {
-    if error.is_io() {
-        let text = error.to_string();
-        return Broken::at(place.line(), text);
-    }
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or_default();
-    let cut = if error.is_eof() { ": the file is cut off" } else { "" };
-    Broken::at(error.line() as u64, format!("is not valid JSON at column {}: {what}{cut}", error.column()))
-}
-
-/// Where the items of a document go.
-struct Out<'a, 's> {
-    place: Place,
-    room: Room,
-    options: &'a Options,
-    sink: &'a mut Sink<'s>,
-    /// The sink wants no more; the parser is then left by an error that is none.
-    stopped: bool,
-}
-
-impl Out<'_, '_> {
-    fn put<E: serde::de::Error>(&mut self, value: Value, line: u64) -> Result<(), E> {
-        self.place.mark();
-        self.room.reset();
-        match items(value, line, self.options, self.sink) {
-            Continue(()) => Ok(()),
-            Break(()) => {
-                self.stopped = true;
-                Err(E::custom("stopped"))
-            }
-        }
-    }
-}
-
-/// One document, whose long list is not kept.
-struct Document<'o, 'a, 's>(&'o mut Out<'a, 's>);
-
-impl<'de> DeserializeSeed<'de> for Document<'_, '_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Document<'_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GeoJSON or an OwnTracks message: an object or an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        Elements(self.0).visit_seq(list).map(|_| ())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let line = self.0.place.line();
-        let mut members = Map::new();
-        let mut listed = false;
-        while let Some(name) = object.next_key::<String>()? {
-            if LISTS.contains(&name.as_str()) {
-                match object.next_value_seed(Elements(self.0))? {
-                    None => {
-                        listed = true;
-                        members.clear();
-                    }
-                    Some(value) => {
-                        members.insert(name, value);
-                    }
-                }
-            } else if listed {
-                // What stands beside a list says nothing of its items.
-                object.next_value::<IgnoredAny>()?;
-                self.0.place.mark();
-            } else {
-                members.insert(name, object.next_value_seed(Weighed(&self.0.room))?);
-            }
-        }
-        if listed { Ok(()) } else { self.0.put(Value::Object(members), line) }
-    }
-}
-
-/// The elements of a list, one after the other; what is no list comes back.
-struct Elements<'o, 'a, 's>(&'o mut Out<'a, 's>);
-
-impl<'de> DeserializeSeed<'de> for Elements<'_, '_, '_> {
-    type Value = Option<Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Elements<'_, '_, '_> {
-    type Value = Option<Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        self.0.place.mark();
-        while let Some((value, line)) = list.next_element_seed(Element(self.0))? {
-            self.0.put(value, line)?;
-        }
-        Ok(None)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Self::Value, A::Error> {
-        Weighed(&self.0.room).visit_map(object).map(Some)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(text.into()))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Some(value.into()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Some(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Some(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Some(value.into()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Some(Value::Null))
-    }
-}
-
-/// One element, with the line it begins in.
-struct Element<'o, 'a, 's>(&'o Out<'a, 's>);
-
-impl<'de> DeserializeSeed<'de> for Element<'_, '_, '_> {
-    type Value = (Value, u64);
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        let line = self.0.place.line();
-        Ok((Weighed(&self.0.room).deserialize(deserializer)?, line))
-    }
-}
+use std::ops::ControlFlow;
 
 /// Hands out what one JSON value tells: none, one or many locations.
 pub(super) fn items(value: Value, line: u64, options: &Options, sink: &mut Sink<'_>) -> ControlFlow<()> {
@@ -203,6 +22,9 @@ pub(super) fn items(value: Value, line: u64, options: &Options, sink: &mut Sink<
     if object.contains_key("_type") {
         return sink(own_tracks(&Value::Object(object), line, options));
     }
+    if let Some(name) = object.get("crs").and_then(foreign_crs) {
+        return sink(bad(line, "record", crs_message(&name)));
+    }
     match object.get("type").and_then(Value::as_str) {
         Some("FeatureCollection") => match object.remove("features") {
             Some(Value::Array(features)) => items(Value::Array(features), line, options, sink),
@@ -213,20 +35,140 @@ pub(super) fn items(value: Value, line: u64, options: &Options, sink: &mut Sink<
             sink(Item::Skipped { line, why: Skip::NoTime })
         }
         Some("Polygon" | "MultiPolygon" | "Topology") => sink(Item::Skipped { line, why: Skip::OtherKind }),
-        Some(other) => sink(bad(
-            line,
-            "record",
-            format!("must be GeoJSON or an OwnTracks message; got the type {:?}", shown(other)),
-        )),
-        None => sink(bad(line, "record", "must be GeoJSON, with a type, or an OwnTracks message, with a _type")),
+        Some("MovingPoint") => moving(&object, &object, line, options, sink),
+        _ => match google::items(&object, line, options, sink) {
+            Some(flow) => flow,
+            None => record(object, line, options, sink),
+        },
     }
+}
+
+/// An object of a program's own: a position and a time by their usual names, perhaps inside `location` and `coords`, as
+/// Transistor's background geolocation sends them.
+fn record(mut object: Map<String, Value>, line: u64, options: &Options, sink: &mut Sink<'_>) -> ControlFlow<()> {
+    match object.remove("location") {
+        Some(inner @ (Value::Object(_) | Value::Array(_))) => return items(inner, line, options, sink),
+        Some(other) => {
+            object.insert("location".to_owned(), other);
+        }
+        None => {}
+    }
+    let coords = match object.remove("coords") {
+        Some(Value::Object(coords)) => coords,
+        _ => Map::new(),
+    };
+    let (outer, inner) = (options.columns.of(&object), options.columns.of(&coords));
+    let (latitude, longitude) = (outer.latitude.or(inner.latitude), outer.longitude.or(inner.longitude));
+    if latitude.is_none() && longitude.is_none() {
+        let message = "must be GeoJSON, with a type, an OwnTracks message, with a _type, or an object with a latitude and a longitude";
+        let found =
+            object.get("type").or_else(|| object.keys().next().map(|_| &Value::Null)).filter(|value| !value.is_null());
+        let found = found.map(|found| format!("; got the type {}", shown(&found.to_string()))).unwrap_or_default();
+        return sink(bad(line, "record", format!("{message}{found}")));
+    }
+    let parts = Parts {
+        line,
+        latitude: latitude.map(plain),
+        longitude: longitude.map(plain),
+        time: outer.time.or(inner.time).map(plain),
+        accuracy: outer.accuracy.or(inner.accuracy).map(plain),
+        skip: marked(&outer).or_else(|| marked(&inner)),
+    };
+    put_of(parts, outer.person.or(inner.person), &object, options, sink)
+}
+
+/// Whether properties mark a record as none.
+fn marked(named: &Properties<'_>) -> Option<Skip> {
+    let invalid = named.valid.is_some_and(|value| value::says_invalid(&plain(value)));
+    let outlier = named.outlier.is_some_and(|value| value::says_outlier(&plain(value)));
+    (invalid || outlier).then_some(Skip::Invalid)
+}
+
+/// Hands out what the parts tell of the person that the caller or the record names.
+pub(super) fn put(parts: Parts, options: &Options, sink: &mut Sink<'_>) -> ControlFlow<()> {
+    put_of(parts, None, &Map::new(), options, sink)
+}
+
+fn put_of(
+    parts: Parts,
+    person: Option<&Value>,
+    properties: &Map<String, Value>,
+    options: &Options,
+    sink: &mut Sink<'_>,
+) -> ControlFlow<()> {
+    let line = parts.line;
+    let read = who(person, properties, options)
+        .and_then(|who| parts.fix(who, "name them by --latitude-column and --longitude-column", options));
+    sink(match read {
+        Ok(Ok(fix)) => Item::Fix(fix),
+        Ok(Err(why)) => Item::Skipped { line, why },
+        Err(bad) => Item::Bad { line, bad },
+    })
+}
+
+/// Whose a record with these properties is; `person` is what its person column holds.
+fn who(person: Option<&Value>, properties: &Map<String, Value>, options: &Options) -> Result<Who, Bad> {
+    let text = person.map(plain);
+    let own = |name: &str| properties.get(name).filter(|value| !value.is_null()).map(plain);
+    let [id, key] = ["person_id", "external_key"].map(own);
+    let [first_name, last_name, company_name] = ["first_name", "last_name", "company_name"].map(own);
+    let claim = Claim {
+        text: text.as_deref(),
+        id: id.as_deref(),
+        key: key.as_deref(),
+        first_name: first_name.as_deref(),
+        last_name: last_name.as_deref(),
+        full_name: None,
+        company_name: company_name.as_deref(),
+        ours: properties.contains_key("external_key") || (id.is_some() && first_name.is_some() && last_name.is_some()),
+    };
+    claim.who(options)?.ok_or_else(|| {
+        Bad::new("person", "no property says whose it is; say --person WHO, or name it by --person-column")
+    })
+}
+
+/// A moving point of OGC's Moving Features JSON (<https://docs.ogc.org/is/19-045r3/19-045r3.html>): positions, and when.
+fn moving(
+    object: &Map<String, Value>,
+    geometry: &Map<String, Value>,
+    line: u64,
+    options: &Options,
+    sink: &mut Sink<'_>,
+) -> ControlFlow<()> {
+    let none = Map::new();
+    let properties = object.get("properties").and_then(Value::as_object).unwrap_or(&none);
+    match (geometry.get("coordinates"), shared(properties, options)) {
+        (_, Err(bad)) => sink(Item::Bad { line, bad }),
+        (Some(Value::Array(positions)), Ok(shared)) => {
+            of_line(positions, geometry.get("datetimes"), &Feature { properties, shared, line, options }, sink)
+        }
+        (_, Ok(_)) => sink(bad(line, "record", "a MovingPoint must have coordinates and datetimes, two lists")),
+    }
+}
+
+/// The name of a coordinate reference system that is not WGS 84 in degrees. RFC 7946 knows no other; older files name one.
+pub(super) fn foreign_crs(crs: &Value) -> Option<String> {
+    let name = match crs {
+        Value::String(name) => name.as_str(),
+        _ => crs.get("properties")?.get("name")?.as_str()?,
+    };
+    let code = name.rsplit([':', '/']).next().unwrap_or(name).trim();
+    let known = matches!(code.to_ascii_uppercase().as_str(), "4326" | "CRS84" | "CRS84H" | "4979" | "WGS84" | "WGS 84");
+    (!known).then(|| name.to_owned())
+}
+
+pub(super) fn crs_message(name: &str) -> String {
+    let code = name.rsplit_once("EPSG").map(|(_, code)| code.trim_matches([':', '/']));
+    let name =
+        code.map_or_else(|| shown(name), |code| format!("EPSG:{}", shown(code.rsplit(':').next().unwrap_or(code))));
+    format!("its CRS is {name}, not WGS 84; convert it first, for example with ogr2ogr -t_srs EPSG:4326")
 }
 
 fn bad(line: u64, field: &'static str, message: impl Into<String>) -> Item {
     Item::Bad { line, bad: Bad::new(field, message) }
 }
 
-fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
+pub(super) fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
     let fix = |report: owntracks::Report| {
         let coordinate = value::position(report.latitude, report.longitude, "correct lat and lon")?;
         // What a topic names is a key, whatever columns of other formats hold.
@@ -238,11 +180,12 @@ fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
         let Some(who) = who else {
             return Err(Bad::new("person", "neither topic nor path say whose it is; say --person WHO"));
         };
-        Ok(Fix { line, who, coordinate, time: report.time, accuracy_m: report.accuracy_m })
+        value::presence(Fix { line, who, coordinate, time: report.time, accuracy_m: report.accuracy_m })
     };
     match owntracks::read(value) {
         Ok(Message::Location(report)) => match fix(report) {
-            Ok(fix) => Item::Fix(fix),
+            Ok(Ok(fix)) => Item::Fix(fix),
+            Ok(Err(why)) => Item::Skipped { line, why },
             Err(bad) => Item::Bad { line, bad },
         },
         Ok(Message::Other) => Item::Skipped { line, why: Skip::OtherKind },
@@ -267,6 +210,9 @@ fn feature(object: &Map<String, Value>, line: u64, options: &Options, sink: &mut
         Some(Value::Null) | None => &none,
         Some(_) => return sink(bad(line, "record", "the properties of a Feature must be an object or null")),
     };
+    if let Some(Value::Object(moving_point)) = object.get("temporalGeometry") {
+        return moving(object, moving_point, line, options, sink);
+    }
     match object.get("geometry") {
         Some(Value::Object(geometry)) => match shared(properties, options) {
             Ok(shared) => of_geometry(geometry, &Feature { properties, shared, line, options }, sink),
@@ -290,42 +236,29 @@ struct Shared {
     who: Who,
     time: Option<DateTime<Utc>>,
     accuracy_m: Option<f64>,
+    /// Why none of them is a location.
+    skip: Option<Skip>,
 }
 
 fn shared(properties: &Map<String, Value>, options: &Options) -> Result<Shared, Bad> {
     let named = options.columns.of(properties);
-    let text = named.person.map(plain);
-    let own = |name: &str| properties.get(name).filter(|value| !value.is_null()).map(plain);
-    let [id, key] = ["person_id", "external_key"].map(own);
-    let [first_name, last_name, company_name] = ["first_name", "last_name", "company_name"].map(own);
-    let claim = Claim {
-        text: text.as_deref(),
-        id: id.as_deref(),
-        key: key.as_deref(),
-        first_name: first_name.as_deref(),
-        last_name: last_name.as_deref(),
-        full_name: None,
-        company_name: company_name.as_deref(),
-        ours: properties.contains_key("external_key") || (id.is_some() && first_name.is_some() && last_name.is_some()),
-    };
-    let Some(who) = claim.who(options)? else {
-        let message = "no property says whose it is; say --person WHO, or name it by --person-column";
-        return Err(Bad::new("person", message));
-    };
+    let who = who(named.person, properties, options)?;
     let time = match named.time {
         Some(Value::Array(_)) | None => None,
         Some(value) => Some(time(value, options)?),
     };
     let accuracy_m = match named.accuracy.map(plain).filter(|text| !is_absent(text)) {
-        Some(text) => value::accuracy(value::number(&text).map_err(|message| Bad::new("accuracy", message))?)?,
+        Some(text) => Some(value::number(&text).map_err(|message| Bad::new("accuracy", message))?),
         None => None,
     };
-    Ok(Shared { who, time, accuracy_m })
+    Ok(Shared { who, time, accuracy_m, skip: marked(&named) })
 }
 
 fn of_geometry(geometry: &Map<String, Value>, feature: &Feature<'_>, sink: &mut Sink<'_>) -> ControlFlow<()> {
     let line = feature.line;
     let coordinates = geometry.get("coordinates");
+    // Some programs put the times beside the positions.
+    let beside = ["times", "coordTimes", "timestamps"].iter().find_map(|name| geometry.get(*name));
     let wrong = || bad(line, "record", "the coordinates are not as the type of the geometry wants them");
     match geometry.get("type").and_then(Value::as_str) {
         Some("Point") => match (coordinates, feature.shared.time) {
@@ -337,12 +270,12 @@ fn of_geometry(geometry: &Map<String, Value>, feature: &Feature<'_>, sink: &mut 
             (None, _) => sink(wrong()),
         },
         Some("MultiPoint" | "LineString") => match coordinates {
-            Some(Value::Array(positions)) => of_line(positions, times(feature.properties), feature, sink),
+            Some(Value::Array(positions)) => of_line(positions, times(feature.properties).or(beside), feature, sink),
             _ => sink(wrong()),
         },
         Some("MultiLineString") => {
             let Some(Value::Array(lines)) = coordinates else { return sink(wrong()) };
-            let times = times(feature.properties).and_then(Value::as_array);
+            let times = times(feature.properties).or(beside).and_then(Value::as_array);
             lines.iter().enumerate().try_for_each(|(i, positions)| match positions {
                 Value::Array(positions) => of_line(positions, times.and_then(|times| times.get(i)), feature, sink),
                 _ => sink(wrong()),
@@ -380,28 +313,36 @@ fn of_line(positions: &[Value], times: Option<&Value>, feature: &Feature<'_>, si
 }
 
 fn item(position: &Value, time: Result<DateTime<Utc>, Bad>, feature: &Feature<'_>) -> Item {
+    let line = feature.line;
     let fix = || {
-        let number = |i: usize| position.get(i).and_then(Value::as_f64);
+        let number = |i: usize| {
+            let value = position.get(i)?;
+            value.as_f64().or_else(|| value::number(value.as_str()?).ok())
+        };
         let (Some(longitude), Some(latitude)) = (number(0), number(1)) else {
             let message = format!("must be a position, [longitude, latitude]; got {}", shown(&position.to_string()));
             return Err(Bad::new("record", message));
         };
         let coordinate = value::position(latitude, longitude, "GeoJSON positions are [longitude, latitude]")?;
-        let Shared { who, accuracy_m, .. } = &feature.shared;
-        Ok(Fix { line: feature.line, who: who.clone(), coordinate, time: time?, accuracy_m: *accuracy_m })
+        let Shared { who, accuracy_m, skip, .. } = &feature.shared;
+        match skip {
+            Some(why) => Ok(Err(*why)),
+            None => value::presence(Fix { line, who: who.clone(), coordinate, time: time?, accuracy_m: *accuracy_m }),
+        }
     };
     match fix() {
-        Ok(fix) => Item::Fix(fix),
-        Err(bad) => Item::Bad { line: feature.line, bad },
+        Ok(Ok(fix)) => Item::Fix(fix),
+        Ok(Err(why)) => Item::Skipped { line, why },
+        Err(bad) => Item::Bad { line, bad },
     }
 }
 
 fn time(value: &Value, options: &Options) -> Result<DateTime<Utc>, Bad> {
-    value::time(&plain(value), options.timezone).map_err(|message| Bad::new("time", message))
+    value::time(&plain(value), options)
 }
 
 /// A text or a number as text.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),

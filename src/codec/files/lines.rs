@@ -2,9 +2,8 @@
 //! (RFC 8142).
 
 use super::input::Headed;
-use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
-use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, json};
-use serde::de::DeserializeSeed;
+use super::weighed::Room;
+use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, document, json};
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
 
@@ -35,6 +34,7 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
     if text.is_empty() {
         return ControlFlow::Continue(());
     }
+    let is_recorder = !matches!(text.first(), Some(b'{' | b'['));
     let text = match text.first() {
         Some(b'{' | b'[') => text,
         // Recorder: time, kind and payload, between tabs. The time is when it was received, not when it was.
@@ -46,16 +46,32 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
         },
     };
     let room = Room::new();
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let read = Weighed(&room).deserialize(&mut json).and_then(|value| json.end().map(|()| value));
-    match read {
+    // Recorder writes the line breaks of a payload as ` 0A`. As it stands if that makes sense: the same may stand in a text.
+    let parsed = document::parse(text, &room).or_else(|error| {
+        room.reset();
+        without_breaks(text).and_then(|mended| document::parse(&mended, &room).ok()).ok_or(error)
+    });
+    match parsed {
+        // In Recorder's files there is nothing but the app's messages.
+        Ok(value) if is_recorder => sink(json::own_tracks(&value, number, options)),
         Ok(value) => json::items(value, number, options, sink),
-        Err(_) if room.is_exceeded() => sink(Item::Bad { line: number, bad: Bad::new("record", TOO_MANY_PARTS) }),
-        Err(error) => {
-            let message = format!("is not valid JSON: {error}").replace(" at line 1 column", " at column");
-            sink(Item::Bad { line: number, bad: Bad::new("record", message) })
-        }
+        Err((_, message)) => sink(Item::Bad { line: number, bad: Bad::new("record", message) }),
     }
+}
+
+/// A text with spaces where Recorder has written ` 0A` for the line breaks of a payload; `None` where there are none.
+fn without_breaks(text: &[u8]) -> Option<Vec<u8>> {
+    const BREAK: &[u8] = b" 0A";
+    memchr::memmem::find(text, BREAK)?;
+    let mut mended = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memmem::find(rest, BREAK) {
+        mended.extend_from_slice(&rest[..at]);
+        mended.push(b' ');
+        rest = &rest[at + BREAK.len()..];
+    }
+    mended.extend_from_slice(rest);
+    Some(mended)
 }
 
 /// Reads a line with its end; `false` when it is too long, then the rest of it is skipped.

@@ -1,16 +1,23 @@
-//! GPX, GeoJSON, CSV and OwnTracks ↔ domain, as streams.
+//! Files with locations ↔ domain, as streams: GPX, TCX, KML, FIT, NMEA, GeoJSON, CSV, OwnTracks and Google's Timeline.
 //!
 //! Reading is push: [`read`] hands one [`Item`] after another to a function, and needs no more memory for a large input than
 //! for a small one, however hostile: every record is bounded ([`MAX_LINE`], [`MAX_OBJECT`]), and so are nesting and the window
 //! of packed input. Nothing here knows files, persons' ids or the store.
 
 mod csv;
-mod gpx;
+mod document;
+mod fit;
+mod google;
 mod input;
 mod json;
+#[cfg(test)]
+mod kinds;
 mod lines;
+mod mend;
 mod names;
+mod nmea;
 pub mod owntracks;
+mod quotes;
 mod sniff;
 #[cfg(test)]
 mod tests;
@@ -18,6 +25,7 @@ mod value;
 mod weighed;
 mod whose;
 mod write;
+mod xml;
 
 pub use input::{Packing, unpack};
 pub use names::Columns;
@@ -25,6 +33,7 @@ pub use value::{Timezone, Twice};
 pub use whose::{Exported, PersonBy, Who};
 pub use write::{LocationWriter, Media, MeetingWriter};
 
+use crate::domain::NoFix;
 use crate::geo::Coordinate;
 use chrono::{DateTime, Utc};
 use std::fmt;
@@ -41,17 +50,28 @@ const MAX_KEPT: usize = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     Gpx,
+    Tcx,
+    Kml,
+    Fit,
+    Nmea,
     #[value(name = "geojson")]
     GeoJson,
     Csv,
     #[value(name = "owntracks")]
     OwnTracks,
+    #[value(name = "google")]
+    Google,
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gpx => "GPX",
+            Self::Tcx => "TCX",
+            Self::Kml => "KML",
+            Self::Fit => "FIT",
+            Self::Nmea => "NMEA",
+            Self::Google => "Google Timeline",
             Self::GeoJson => "GeoJSON",
             Self::Csv => "CSV",
             Self::OwnTracks => "OwnTracks",
@@ -73,6 +93,12 @@ pub struct Options {
     pub columns: Columns,
     /// The zone of times that name none; UTC when absent.
     pub timezone: Option<Timezone>,
+    /// How times are written, in the notation of strftime, where that must be said.
+    pub time_format: Option<String>,
+    /// Whether points of routes are taken as presence.
+    pub routes: bool,
+    /// Whether waypoints are taken as presence.
+    pub waypoints: bool,
 }
 
 /// A location as an input tells it: everything but whether its person exists and its time is not in the future.
@@ -92,6 +118,14 @@ pub struct Fix {
 pub enum Skip {
     NoPosition,
     NoTime,
+    /// What it says is no fix at all.
+    NoFix(NoFix),
+    /// Its source says that it is none: invalid or an outlier.
+    Invalid,
+    /// A point of a route, which is a plan.
+    Route,
+    /// A waypoint, which is a place.
+    Waypoint,
     /// A kind of record that tells of something else.
     OtherKind,
 }
@@ -101,6 +135,12 @@ impl fmt::Display for Skip {
         f.write_str(match self {
             Self::NoPosition => "without a position",
             Self::NoTime => "without a time",
+            Self::NoFix(NoFix::ZeroZero) => "at 0,0, which is no fix",
+            Self::NoFix(NoFix::NegativeAccuracy) => "with a negative accuracy, which marks an invalid position",
+            Self::NoFix(NoFix::UnsetClock) => "from before 2000, of a clock that was never set",
+            Self::Invalid => "marked as invalid or as an outlier",
+            Self::Route => "points of a route, which is a plan (--routes takes them)",
+            Self::Waypoint => "waypoints, which are places (--waypoints takes them)",
             Self::OtherKind => "no location",
         })
     }
@@ -171,9 +211,11 @@ pub fn read(input: impl std::io::Read, options: &Options, sink: &mut Sink<'_>) -
     let head = input.head().map_err(|error| input.broken(&error))?;
     let found = sniff::sniff(&head, options.format)?;
     match found {
-        sniff::Found::Gpx => gpx::read(input, &head, options, sink),
-        sniff::Found::Json => json::read(input, options, sink),
+        sniff::Found::Xml => xml::read(input, &head, options, sink),
+        sniff::Found::Json => document::read(input, options, sink),
         sniff::Found::Lines => lines::read(input, options, sink),
         sniff::Found::Csv => csv::read(input, &head, options, sink),
+        sniff::Found::Fit => fit::read(input, options, sink),
+        sniff::Found::Nmea => nmea::read(input, options, sink),
     }
 }

@@ -1,6 +1,7 @@
 //! What the OwnTracks app sends and its Recorder keeps: JSON objects of several `_type`s, of which `location` is ours.
 
-use crate::domain::{FieldError, unix_seconds};
+use crate::domain::{FieldError, NoFix, unix_seconds};
+use crate::geo::Coordinate;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -22,7 +23,7 @@ pub struct Report {
     pub longitude: f64,
     /// When the phone was there, not when it said so.
     pub time: DateTime<Utc>,
-    /// Metres; absent when the phone does not know.
+    /// Metres; absent when the phone does not know, negative when iOS says that the position is invalid.
     pub accuracy_m: Option<f64>,
     /// `owntracks/USER/DEVICE`, where the sender says it.
     pub topic: Option<String>,
@@ -34,6 +35,14 @@ impl Report {
         let mut parts = self.topic.as_deref()?.split('/').skip(1);
         let (user, device) = (parts.next()?, parts.next()?);
         (!user.is_empty() && !device.is_empty()).then_some((user, device))
+    }
+}
+
+impl Report {
+    /// Why it is no fix at all, where that is so.
+    pub fn no_fix(&self) -> Option<NoFix> {
+        let coordinate = Coordinate::new(self.latitude, self.longitude).ok()?;
+        NoFix::of(coordinate, self.time, self.accuracy_m)
     }
 }
 
@@ -59,11 +68,18 @@ pub fn read(value: &Value) -> Result<Message, Vec<FieldError>> {
         }
         Some(Value::String(_)) => return Ok(Message::Other),
         Some(other) => return Err(vec![FieldError::new("_type", format!("must be a text; got {}", short(other)))]),
-        None => return Err(vec![FieldError::new("_type", "is required")]),
+        None => {
+            return Err(vec![FieldError::new(
+                "_type",
+                "is required: there is no _type, so it is no message of the app",
+            )]);
+        }
     }
     let mut errors = Vec::new();
     let mut number = |name: &str, required: bool| match object.get(name) {
         Some(Value::Number(number)) => number.as_f64(),
+        // Recorder and bridges write numbers as texts.
+        Some(Value::String(text)) if super::value::number(text).is_ok() => super::value::number(text).ok(),
         Some(Value::Null) | None => {
             if required {
                 errors.push(FieldError::new(name, "is required"));
@@ -76,8 +92,7 @@ pub fn read(value: &Value) -> Result<Message, Vec<FieldError>> {
         }
     };
     let (latitude, longitude) = (number("lat", true), number("lon", true));
-    // iOS says -1 when it does not know.
-    let accuracy_m = number("acc", false).filter(|metres| *metres >= 0.0);
+    let accuracy_m = number("acc", false);
     let seconds = number("tst", true);
     let time = seconds.and_then(|seconds| {
         let time = unix_seconds(seconds);

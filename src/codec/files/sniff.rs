@@ -5,12 +5,14 @@ use super::{Broken, Format};
 /// How an input is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    Gpx,
+    Xml,
     /// One or more JSON values: GeoJSON or OwnTracks.
     Json,
     /// A JSON value a line, or the lines of OwnTracks Recorder's files.
     Lines,
     Csv,
+    Fit,
+    Nmea,
 }
 
 /// Decides how to read an input that begins so. `format` overrules the content, but not what no reader could read.
@@ -22,54 +24,92 @@ pub(super) fn sniff(head: &[u8], format: Option<Format>) -> Result<Found, Broken
     if let Some(message) = foreign(head) {
         return Err(Broken::whole(message));
     }
+    if fit(head) {
+        return Ok(Found::Fit);
+    }
     let found = match text {
-        [b'<', ..] => Found::Gpx,
+        [b'<', ..] => Found::Xml,
+        _ if utf16_xml(head) => Found::Xml,
+        _ if utf16_json(head) => Found::Json,
         // 0x1e begins a record of a GeoJSON text sequence (RFC 8142).
         [0x1e, ..] => Found::Lines,
         [b'{' | b'[', ..] => json(text),
         _ if recorder(text) => Found::Lines,
+        _ if text.split(|&byte| byte == b'\n').take(20).any(super::nmea::is_sentence) => Found::Nmea,
         _ => Found::Csv,
     };
-    // UTF-16 is the one encoding that only XML can be in.
-    if found != Found::Gpx {
-        if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-            if format.is_none_or(|format| format == Format::Gpx) && utf16_xml(head) {
-                return Ok(Found::Gpx);
-            }
-            return Err(Broken::whole("is UTF-16 text; save it as UTF-8"));
-        }
-        if binary(head) {
-            return Err(Broken::whole("is no text but a binary file; GPX, GeoJSON, CSV and OwnTracks can be read"));
-        }
+    // Text in UTF-16 is decoded where it is read as XML or CSV.
+    let wide = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
+    if !wide && found == Found::Csv && binary(head) {
+        return Err(Broken::whole("is no text but a binary file of no kind that can be read here"));
     }
     match format {
         None => Ok(found),
-        Some(Format::Gpx) => Ok(Found::Gpx),
+        Some(Format::Gpx | Format::Tcx | Format::Kml) => Ok(Found::Xml),
         Some(Format::Csv) => Ok(Found::Csv),
-        Some(Format::GeoJson | Format::OwnTracks) => Ok(if found == Found::Lines { Found::Lines } else { json(text) }),
+        Some(Format::Fit) => Ok(Found::Fit),
+        Some(Format::Nmea) => Ok(Found::Nmea),
+        Some(Format::GeoJson | Format::OwnTracks | Format::Google) => {
+            Ok(if matches!(found, Found::Lines | Found::Json) { found } else { json(text) })
+        }
     }
 }
 
 /// A file of another kind that people may well try, and what to do with it.
 fn foreign(head: &[u8]) -> Option<&'static str> {
     match head {
-        [b'P', b'K', 3, 4, ..] => Some("is a ZIP archive; unpack it and import what is in it"),
+        [b'P', b'K', 3 | 5 | 7, ..] => {
+            Some("is a ZIP archive inside of another input; give the archive itself as a file")
+        }
         [b'B', b'Z', b'h', ..] => Some("is packed with bzip2; unpack it first (gzip and zstd are unpacked here)"),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => {
             Some("is packed with xz; unpack it first (gzip and zstd are unpacked here)")
         }
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("is packed twice; unpack it once"),
-        [_, _, _, _, _, _, _, _, b'.', b'F', b'I', b'T', ..] => Some("is a Garmin FIT file; export it as GPX"),
+        [b'7', b'z', 0xbc, 0xaf, ..] => Some("is a 7z archive; unpack it and import what is in it"),
+        [b'R', b'a', b'r', b'!', ..] => Some("is a RAR archive; unpack it and import what is in it"),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => Some("is an Excel file (or another of old Office); save it as CSV"),
+        [b'P', b'A', b'R', b'1', ..] => Some(
+            "is a Parquet file; convert it to CSV first, for example with DuckDB: COPY (FROM 'file.parquet') TO 'file.csv'",
+        ),
+        [b'%', b'P', b'D', b'F', ..] => Some("is a PDF, which holds pages and no locations"),
+        [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, 0xff, ..] => Some("is a picture and no file of locations"),
+        [b'A', b'X', b'X', b'X', ..] => {
+            Some("is an IGC file, a glider's; convert it to GPX first, for example with GPSBabel")
+        }
+        _ if head.starts_with(b"SQLite format 3") => Some(
+            "is an SQLite database (a GeoPackage?); convert it first, for example with ogr2ogr -f CSV out.csv in.gpkg -lco GEOMETRY=AS_XY",
+        ),
+        _ if head.starts_with(b"A") && memchr::memmem::find(&head[..head.len().min(2_000)], b"\nHFDTE").is_some() => {
+            Some("is an IGC file, a glider's; convert it to GPX first, for example with GPSBabel")
+        }
         _ => None,
     }
 }
 
-fn utf16_xml(head: &[u8]) -> bool {
-    matches!(head, [0xff, 0xfe, b'<', 0, ..] | [0xfe, 0xff, 0, b'<', ..])
+/// Whether a FIT file begins here: the size of its header, and its mark behind eight bytes.
+fn fit(head: &[u8]) -> bool {
+    head.first().is_some_and(|size| *size >= 12) && head.get(8..12) == Some(b".FIT")
 }
 
+fn utf16_xml(head: &[u8]) -> bool {
+    matches!(head, [0xff, 0xfe, b'<', 0, ..] | [0xfe, 0xff, 0, b'<', ..] | [b'<', 0, ..] | [0, b'<', ..])
+}
+
+/// JSON in UTF-16, by its mark, as PowerShell writes it.
+fn utf16_json(head: &[u8]) -> bool {
+    encoding_rs::Encoding::for_bom(head).is_some_and(|(encoding, _)| {
+        let text = encoding.decode(&head[..head.len().min(256)]).0;
+        encoding != encoding_rs::UTF_8 && text.trim_start().starts_with(['{', '['])
+    })
+}
+
+/// Whether what is not known by its beginning is no text: a control character where it begins, or many. A few further on are
+/// damage.
 fn binary(head: &[u8]) -> bool {
-    head.iter().any(|&byte| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1e) || byte == 0x7f)
+    let control =
+        |byte: &&u8| **byte < 0x20 && !matches!(**byte, b'\t' | b'\n' | b'\r' | 0x0c | 0x1e) || **byte == 0x7f;
+    head.iter().take(8).any(|byte| control(&byte)) || head.iter().filter(control).count() > head.len() / 20 + 8
 }
 
 /// Whether JSON stands a value a line, so that one bad line need not spoil the rest.
@@ -95,15 +135,18 @@ mod tests {
     #[test]
     fn by_content() {
         for (head, found) in [
-            (&b"<?xml version=\"1.0\"?><gpx>"[..], Found::Gpx),
-            (b"  \n<gpx>", Found::Gpx),
-            (b"\xff\xfe<\0?\0", Found::Gpx),
+            (&b"<?xml version=\"1.0\"?><gpx>"[..], Found::Xml),
+            (b"  \n<gpx>", Found::Xml),
+            (b"\xff\xfe<\0?\0", Found::Xml),
             (b"{\"type\":\"FeatureCollection\",\n\"features\":[", Found::Json),
             (b"{\"_type\":\"location\"}\n", Found::Json),
             (b"{\"_type\":\"location\"}\n{\"_type\":\"location\"}\n", Found::Lines),
             (b"\x1e{\"type\":\"Feature\"}\n", Found::Lines),
             (b"[\n{\"_type\"", Found::Json),
             (b"2026-06-02T10:00:00Z\t*                 \t{\"_type\"", Found::Lines),
+            (b"\x0e\x10\x43\x08\x00\x00\x00\x00.FIT", Found::Fit),
+            (b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n", Found::Nmea),
+            (b"\xff\xfel\0a\0", Found::Csv),
             (b"lat,lon\n1,2", Found::Csv),
             (b"Breite;L\xe4nge\n", Found::Csv),
         ] {
@@ -113,8 +156,10 @@ mod tests {
             (&b""[..], "empty"),
             (b" \r\n", "empty"),
             (b"PK\x03\x04", "ZIP"),
-            (b"\x0e\x10\x43\x08\x00\x00\x00\x00.FIT", "FIT"),
-            (b"\xff\xfel\0a\0", "UTF-16"),
+            (b"SQLite format 3\0", "SQLite"),
+            (b"PAR1\x15\x04", "Parquet"),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel"),
+            (b"AXXXABC FLIGHT:1\nHFDTE010526\n", "IGC"),
             (b"\x7fELF\x02\x01", "binary"),
             (b"\x1f\x8b\x08", "twice"),
         ] {

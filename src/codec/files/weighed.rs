@@ -30,6 +30,12 @@ impl Room {
     /// The next record begins.
     pub(super) fn reset(&self) {
         self.left.set(super::MAX_KEPT);
+        self.exceeded.set(false);
+    }
+
+    /// Counts a member of an object, beside its value; whether there is room for it.
+    pub(super) fn has_for_member(&self, name: &str) -> bool {
+        self.take::<serde::de::value::Error>(name.len() + PLACE + size_of::<String>()).is_ok()
     }
 
     /// Whether a record was given up since it would have cost too much.

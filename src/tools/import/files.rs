@@ -16,12 +16,17 @@ pub struct Input {
 }
 
 /// What files in a directory end with when they are meant; before it may stand anything, behind it `.gz` or `.zst`.
-const EXTENSIONS: &[&str] =
-    &["gpx", "geojson", "json", "geojsonl", "geojsons", "jsonl", "ndjson", "csv", "tsv", "rec", "plt"];
+const EXTENSIONS: &[&str] = &[
+    "gpx", "tcx", "kml", "kmz", "fit", "nmea", "geojson", "json", "geojsonl", "geojsons", "jsonl", "ndjson", "csv",
+    "tsv", "rec", "plt", "zip",
+];
 
 /// The files that are named or in a directory that is, each once a name, in the order of their names.
-pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+///
+/// With them come the files of directories that are left out, since nothing that is known has their names.
+pub fn find(paths: &[PathBuf]) -> anyhow::Result<(Vec<Input>, Vec<String>)> {
     let mut inputs = Vec::new();
+    let mut left_out = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
             inputs.push(Input { path: None, bytes: None });
@@ -30,7 +35,7 @@ pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
         let metadata = path.metadata().with_context(|| path.display().to_string())?;
         if metadata.is_dir() {
             let before = inputs.len();
-            walk(path, &mut inputs)?;
+            walk(path, &mut inputs, &mut left_out)?;
             ensure!(
                 inputs.len() > before,
                 "{}: holds no file whose name ends with one of {} (and .gz or .zst, if it is packed)",
@@ -44,11 +49,11 @@ pub fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
         }
     }
     ensure!(inputs.iter().filter(|input| input.path.is_none()).count() <= 1, "- is given more than once");
-    Ok(inputs)
+    Ok((inputs, left_out))
 }
 
 /// Links to directories are not followed: they may lead round in a circle.
-fn walk(directory: &Path, inputs: &mut Vec<Input>) -> anyhow::Result<()> {
+fn walk(directory: &Path, inputs: &mut Vec<Input>, left_out: &mut Vec<String>) -> anyhow::Result<()> {
     let shown = || directory.display().to_string();
     let mut entries =
         std::fs::read_dir(directory).with_context(shown)?.collect::<Result<Vec<_>, _>>().with_context(shown)?;
@@ -59,16 +64,19 @@ fn walk(directory: &Path, inputs: &mut Vec<Input>) -> anyhow::Result<()> {
             continue;
         }
         if kind.is_dir() {
-            walk(&path, inputs)?;
+            walk(&path, inputs, left_out)?;
         } else if is_meant(&path) && path.is_file() {
             let bytes = path.metadata().with_context(shown)?.len();
             inputs.push(Input { path: Some(path), bytes: Some(bytes) });
+        } else {
+            left_out.push(path.display().to_string());
         }
     }
     Ok(())
 }
 
-fn is_meant(path: &Path) -> bool {
+/// Whether a file of this name may hold locations.
+pub fn is_meant(path: &Path) -> bool {
     let extension =
         |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let mut end = extension(path);
@@ -79,6 +87,11 @@ fn is_meant(path: &Path) -> bool {
 }
 
 impl Input {
+    /// Where it is; nowhere when it is the standard input.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// As messages name it.
     pub fn name(&self) -> String {
         match &self.path {
@@ -121,10 +134,12 @@ mod tests {
         for name in ["b.csv.gz", "a.GPX", "notes.txt", ".hidden.csv", "rec/ada/phone/2026-06.rec", "pack.gz"] {
             make(name);
         }
-        let found = find(&[directory.path().to_owned(), PathBuf::from("-")]).unwrap();
+        let (found, left_out) = find(&[directory.path().to_owned(), PathBuf::from("-")]).unwrap();
         let names: Vec<String> =
             found.iter().map(|input| input.name().replace(&format!("{}/", directory.path().display()), "")).collect();
         assert_eq!(names, ["a.GPX", "b.csv.gz", "rec/ada/phone/2026-06.rec", "standard input"]);
+        let left_out: Vec<_> = left_out.iter().filter_map(|path| Path::new(path).file_name()?.to_str()).collect();
+        assert_eq!(left_out, ["notes.txt", "pack.gz"]);
         assert_eq!(found[2].who(), Some(Who::Key("owntracks:ada/phone".into())));
         assert_eq!(found[0].who(), None);
         assert!(find(&[directory.path().join("none")]).is_err());

@@ -3,6 +3,7 @@
 use super::files::Input;
 use super::persons::{Found, Persons};
 use super::summary::{Summary, Way};
+use super::zip;
 use crate::codec::files::{self, Bad, Fix, Item, Options};
 use crate::domain::{Event, LocationInput, NewLocation, Result};
 use crate::service::AtEvent;
@@ -12,6 +13,7 @@ use crate::store::Stored;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use std::io::Read;
 use std::ops::ControlFlow::{self, Break, Continue};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -116,24 +118,60 @@ impl Reader {
     fn one(&mut self, file: &Input) -> Result<()> {
         let name = file.name();
         let options = Options { otherwise: file.who(), ..self.rules.options.clone() };
+        if let Some(path) = file.path().filter(|path| zip::is_archive(path)) {
+            return self.archive(path, &options);
+        }
         let bar = self.bar.clone();
-        let opened = file.open().and_then(|input| files::unpack(Counted { input, bar }));
+        self.input(&name, file.open(), bar, &options)
+    }
+
+    /// Every file of an archive that may hold locations.
+    fn archive(&mut self, path: &Path, options: &Options) -> Result<()> {
+        let name = path.display().to_string();
+        let mut archive = match zip::Archive::open(path) {
+            Ok(archive) => archive,
+            Err(message) => {
+                self.summary.broken(&name, message);
+                self.summary.stopped |= self.rules.stop_at_bad;
+                return Ok(());
+            }
+        };
+        for at in archive.meant() {
+            let (inner, input) = archive.file(at);
+            self.input(&format!("{name}/{inner}"), input, ProgressBar::hidden(), options)?;
+            if self.summary.stopped || self.queue.is_closed() {
+                break;
+            }
+        }
+        self.bar.inc(path.metadata().map_or(0, |metadata| metadata.len()));
+        self.summary.left_out.extend(archive.left_out().map(|inner| format!("{name}/{inner}")));
+        Ok(())
+    }
+
+    fn input(
+        &mut self,
+        name: &str,
+        opened: std::io::Result<Box<dyn Read + '_>>,
+        bar: ProgressBar,
+        options: &Options,
+    ) -> Result<()> {
+        let opened = opened.and_then(|input| files::unpack(Counted { input, bar }));
         let input = match opened {
             Ok((_, input)) => input,
             Err(error) => {
-                self.summary.broken(&name, error);
+                self.summary.broken(name, error);
                 self.summary.stopped |= self.rules.stop_at_bad;
                 return Ok(());
             }
         };
         let mut failed = Ok(());
-        let read = files::read(input, &options, &mut |item| self.take(&name, item, &mut failed));
+        let read = files::read(input, options, &mut |item| self.take(name, item, &mut failed));
         failed?;
         if let Err(broken) = read {
-            self.summary.broken(&name, broken);
+            self.summary.broken(name, broken);
             self.summary.stopped |= self.rules.stop_at_bad;
         }
-        self.send(&name).map(|_| ())
+        self.send(name).map(|_| ())
     }
 
     fn take(&mut self, file: &str, item: Item, failed: &mut Result<()>) -> ControlFlow<()> {
@@ -172,7 +210,10 @@ impl Reader {
         for fix in fixes {
             let line = fix.line;
             match self.check(fix) {
-                Ok(location) => batch.push(location),
+                Ok(location) => {
+                    self.summary.at(location.creation_time());
+                    batch.push(location);
+                }
                 Err(bad) => {
                     flow = self.refuse(file, line, &bad);
                     if flow == Break(()) {
@@ -227,12 +268,12 @@ fn bar(files: &[Input]) -> ProgressBar {
 }
 
 /// An input whose bytes the bar counts.
-struct Counted {
-    input: Box<dyn Read>,
+struct Counted<'a> {
+    input: Box<dyn Read + 'a>,
     bar: ProgressBar,
 }
 
-impl Read for Counted {
+impl Read for Counted<'_> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         let length = self.input.read(out)?;
         self.bar.inc(length as u64);

@@ -4,6 +4,7 @@ mod files;
 mod load;
 mod persons;
 mod summary;
+mod zip;
 
 use crate::codec::files::{Columns, Format, Options, PersonBy, Timezone, Twice};
 use crate::runtime::Incomplete;
@@ -15,9 +16,9 @@ use anyhow::{Context, bail};
 use std::path::PathBuf;
 use summary::Way;
 
-/// Bring in locations from GPX, GeoJSON, CSV and OwnTracks files
+/// Bring in locations from files: GPX, TCX, KML, FIT, NMEA, GeoJSON, CSV, OwnTracks, Google Timeline
 ///
-/// What a file is, is found out from its content, also when it is packed with gzip or zstd. What is stored already is
+/// What a file is, is found out from its content, also when it is packed with gzip or zstd, or in a ZIP archive. What is stored already is
 /// stored once: after an interruption, or with a corrected file, simply run it again. With KAFKA_BOOTSTRAP locations go
 /// through Kafka, else straight to the database.
 ///
@@ -60,12 +61,24 @@ pub struct Args {
     /// The CSV column or GeoJSON property with the accuracy in metres
     #[arg(long, env = "IMPORT_ACCURACY_COLUMN", value_name = "NAME")]
     accuracy_column: Option<String>,
+    /// The names of CSV's columns, in order, where it has no header: person_id,time,longitude,latitude
+    #[arg(long, env = "IMPORT_COLUMNS", value_name = "NAMES", value_delimiter = ',')]
+    columns: Option<Vec<String>>,
     /// What stands between the columns of CSV, if it cannot be found out
     #[arg(long, env = "IMPORT_DELIMITER", value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
     /// The zone of times that name none, e.g. Europe/Berlin
     #[arg(long, env = "IMPORT_TIMEZONE", value_name = "ZONE", default_value = "UTC", value_parser = timezone)]
     timezone: chrono_tz::Tz,
+    /// How times are written, as for strftime, where it cannot be known: '%d/%m/%Y %H:%M:%S'
+    #[arg(long, env = "IMPORT_TIME_FORMAT", value_name = "FORMAT", value_parser = time_format)]
+    time_format: Option<String>,
+    /// Take points of routes, too, which are plans
+    #[arg(long, env = "IMPORT_ROUTES")]
+    routes: bool,
+    /// Take waypoints, too, which are places
+    #[arg(long, env = "IMPORT_WAYPOINTS")]
+    waypoints: bool,
     /// Which time is meant of two that a clock in --timezone showed, as it does when it is set back; without this they are refused
     #[arg(long, env = "IMPORT_AMBIGUOUS_TIME", value_name = "WHICH")]
     ambiguous_time: Option<Twice>,
@@ -98,8 +111,16 @@ fn timezone(text: &str) -> Result<chrono_tz::Tz, String> {
     text.parse().map_err(|_| "must be the name of a time zone, such as Europe/Berlin or UTC".to_owned())
 }
 
+fn time_format(text: &str) -> Result<String, String> {
+    use chrono::format::{Item, StrftimeItems};
+    let wrong = || "must be written as for strftime, such as '%d/%m/%Y %H:%M:%S'".to_owned();
+    let items: Vec<Item<'_>> = StrftimeItems::new(text).collect();
+    let has_fields = items.iter().any(|item| matches!(item, Item::Numeric(..) | Item::Fixed(_)));
+    if items.contains(&Item::Error) || !has_fields { Err(wrong()) } else { Ok(text.to_owned()) }
+}
+
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let files = files::find(&args.files)?;
+    let (files, left_out) = files::find(&args.files)?;
     let person = match &args.person {
         Some(text) => {
             Some(args.person_by.unwrap_or_default().who(text).map_err(anyhow::Error::msg).context("--person")?)
@@ -120,8 +141,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             accuracy: args.accuracy_column,
             person: args.person_column,
             delimiter: args.delimiter,
+            names: args.columns,
         },
         timezone: Some(Timezone { zone: args.timezone, twice: args.ambiguous_time }),
+        time_format: args.time_format,
+        routes: args.routes,
+        waypoints: args.waypoints,
     };
     let store = Store::new(&args.database, "import")?;
     store.ready().await?;
@@ -129,7 +154,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let persons = persons::Persons::new(store.clone(), event.id, args.company, args.dry_run);
     let rules =
         load::Rules { options, stop_at_bad: args.stop_at_bad, clock: args.ingest.clock.clock(), event: event.clone() };
-    let summary = if args.dry_run {
+    let mut summary = if args.dry_run {
         load::run(load::Target::Nowhere, files, persons, rules).await?
     } else {
         let (service, drain) = Service::new(store, &args.ingest, args.event.slug)?;
@@ -140,6 +165,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         drain.drained().await;
         summary
     };
+    summary.left_out.splice(0..0, left_out);
     println!("{summary}");
     if summary.stopped {
         bail!("stopped at the first thing that is bad; what came before it is stored");

@@ -1,6 +1,7 @@
 //! What an import has done, for people.
 
 use crate::codec::files::{Bad, Skip};
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +35,10 @@ pub struct Summary {
     broken_count: u64,
     /// Persons who were deleted while their locations were brought in.
     pub vanished: usize,
+    /// Files of directories that were not looked into.
+    pub left_out: Vec<String>,
+    /// The earliest and the latest time of what was read.
+    pub times: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// Whether it was left at the first thing that is bad.
     pub stopped: bool,
     pub way: Way,
@@ -41,6 +46,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Notes when somebody was somewhere.
+    pub fn at(&mut self, time: DateTime<Utc>) {
+        let (first, last) = self.times.unwrap_or((time, time));
+        self.times = Some((first.min(time), last.max(time)));
+    }
+
     pub fn skip(&mut self, why: Skip) {
         *self.skipped.entry(why).or_default() += 1;
     }
@@ -79,6 +90,20 @@ impl fmt::Display for Summary {
             Way::Nowhere => write!(f, "{} locations would be stored", self.stored)?,
         }
         write!(f, ", {skipped} skipped, {refused} refused; {seconds:.1} s, {rate:.0} a second")?;
+        if let Some((first, last)) = self.times {
+            let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+            write!(f, "\nfrom {} to {}", text(first), text(last))?;
+        }
+        if !self.left_out.is_empty() {
+            let shown: Vec<&str> = self.left_out.iter().take(SHOWN).map(String::as_str).collect();
+            let more = self.left_out.len() - shown.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            write!(
+                f,
+                "\nleft out, since their names say nothing of locations: {}{more}; name them to read them",
+                shown.join(", ")
+            )?;
+        }
         if self.persons_created > 0 {
             let verb = if self.way == Way::Nowhere { "would be created" } else { "created" };
             write!(f, "\npersons {verb}: {}", self.persons_created)?;

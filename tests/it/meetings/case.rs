@@ -115,6 +115,8 @@ fn place((latitude, longitude): (f64, f64), distance: f64, edge: f64) -> impl St
     let azimuth = prop_oneof![Just(0.0), Just(90.0), Just(180.0), Just(270.0), 0.0..360.0];
     (metres, azimuth).prop_map(move |(metres, azimuth)| {
         let (latitude, longitude): (f64, f64) = Geodesic::wgs84().direct(latitude, longitude, azimuth, metres);
+        // Nobody is exactly at (0, 0): that is no fix.
+        let longitude = if (latitude, longitude) == (0.0, 0.0) { 1e-9 } else { longitude };
         Coordinate::new(latitude.clamp(-90.0, 90.0), longitude.clamp(-180.0, 180.0)).unwrap()
     })
 }

@@ -79,3 +79,82 @@ async fn everything_that_is_stored_goes_out() {
         assert_eq!(status, Some(0));
     }
 }
+
+#[tokio::test]
+async fn tracks_whose_times_wait_for_ever() {
+    let head = "<kml><Document><Placemark><gx:Track>";
+    let when = "<when>2026-06-02T15:00:00Z</when>";
+    import("a.kml", format!("{head}{}", when.repeat(1_000_000)).as_bytes()).await;
+    let long = format!("<when>{}</when>", "9".repeat(100_000));
+    import("b.kml", format!("{head}{}", long.repeat(600)).as_bytes()).await;
+    import("c.kml", format!("{head}{}", "<gx:coord>1 2</gx:coord>".repeat(1_000_000)).as_bytes()).await;
+    import("d.kml.gz", &packed::gzip(format!("{head}<when>").as_bytes(), 512)).await;
+}
+
+#[tokio::test]
+async fn points_that_never_end() {
+    let head = "<TrainingCenterDatabase><Activities><Activity><Lap><Track><Trackpoint>";
+    import("a.tcx", format!("{head}{}", "<a>x</a>".repeat(5_000_000)).as_bytes()).await;
+    import("b.tcx.gz", &packed::gzip(format!("{head}<Time>").as_bytes(), 512)).await;
+    import("a.gpx", format!("{GPX}<trkpt lat=\"1\" lon=\"2\">{}", "<a>x</a>".repeat(5_000_000)).as_bytes()).await;
+    import("b.gpx", format!("{GPX}{}", "<trkpt lat=\"1 lon=\"2\">\n".repeat(1_000_000)).as_bytes()).await;
+    import("c.gpx", format!("{GPX}<!--{}", "<trkpt ".repeat(1_000_000)).as_bytes()).await;
+}
+
+#[tokio::test]
+async fn json_that_is_damaged_all_over() {
+    for (name, head, part) in [
+        ("a.json", "[\n", "{\n"),
+        ("b.json", "[\n", "{\"a\":[\n"),
+        ("c.json", "{\"semanticSegments\":[\n", "{\"timelinePath\":[\n"),
+        ("d.json", "{\"locations\":[\n", "\"\n"),
+        ("e.json", "{\"locations\":[\n", "{\"latitudeE7\":1,\"longitudeE7\":NaN},\n"),
+    ] {
+        // Much more than a record may have, or many of them.
+        // More than a record may have where they have no end, else many of them.
+        let length = if part.starts_with('"') { 1_000_000 } else { 12_000_000 };
+        import(name, format!("{head}{}", part.repeat(length / part.len())).as_bytes()).await;
+    }
+    let members: String = (0..900_000).map(|number| format!("\"{number:x}\":1,")).collect();
+    import("f.json", format!("{{{members}\"z\":1}}").as_bytes()).await;
+}
+
+#[tokio::test]
+async fn a_table_of_quotes_without_an_end() {
+    import("a.csv", format!("{CSV}{}", "1,\"2,x\n".repeat(200_000)).as_bytes()).await;
+    import("b.csv.gz", &packed::gzip(format!("{CSV}1,\"2,x").as_bytes(), 512)).await;
+}
+
+#[tokio::test]
+async fn sentences_and_messages_without_an_end() {
+    let sentence = "$GPRMC,150000,A,3530.000,N,10630.000,W,000.0,000.0,020626,,*00\n";
+    import("a.nmea", sentence.repeat(500_000).as_bytes()).await;
+    import("b.nmea.gz", &packed::gzip(format!("{sentence}$GPRMC,").as_bytes(), 512)).await;
+    // A message of 255 fields of 255 bytes each, as many times as there is room.
+    let mut head = vec![14, 0x20, 0, 0, 0xff, 0xff, 0xff, 0x7f];
+    head.extend(b".FIT");
+    head.extend([0, 0, 0x40, 0, 0, 20, 0, 255]);
+    head.extend([9_u8, 255, 13].repeat(255));
+    import("a.fit.gz", &packed::gzip(&head, 128)).await;
+}
+
+/// A file of blanks in an archive that is a thousandth of it.
+#[tokio::test]
+async fn an_archive_of_much() {
+    use std::io::Write;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, head) in [("a.csv", CSV), ("b.gpx", GPX), ("c.json", "[{\"a\":\""), ("d.nmea", "$GPRMC,1,\n")] {
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(head.as_bytes()).unwrap();
+        let blanks = vec![b' '; 1 << 20];
+        for _ in 0..64 {
+            archive.write_all(&blanks).unwrap();
+        }
+    }
+    import("a.zip", &archive.finish().unwrap().into_inner()).await;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for number in 0..49_000 {
+        archive.start_file(format!("{number:0>250}.csv"), zip::write::SimpleFileOptions::default()).unwrap();
+    }
+    import("b.zip", &archive.finish().unwrap().into_inner()).await;
+}

@@ -186,13 +186,6 @@ impl Server {
         answer(self.http.patch(self.url(path)).json(body).send().await.unwrap()).await
     }
 
-    /// Gives the default event dates, so that it takes times before 2000, too.
-    pub async fn takes_all_times(&self) {
-        let dates = serde_json::json!({"begins": "0001-01-01", "ends": "9999-12-31"});
-        let (status, event) = self.patch("/api/events/default", &dates).await;
-        assert_eq!(status, 200, "{event}");
-    }
-
     /// A body as it is, of this type.
     pub async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
         answer(self.http.post(self.url(path)).header("content-type", content_type).body(body).send().await.unwrap())
