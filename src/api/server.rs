@@ -1,7 +1,8 @@
 //! The server: which path goes where, and what goes around every request.
 
-use super::owntracks::{self, OwnTracks, OwnTracksArgs};
-use super::{connections, docs, locations, persons, problem, receipts};
+use super::owntracks::{OwnTracks, OwnTracksArgs};
+use super::routes::resource;
+use super::{docs, problem};
 use crate::domain::Error;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
@@ -13,16 +14,14 @@ use crate::service::record::LocationSink;
 use crate::store::Store;
 use actix_cors::Cors;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
+    CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
-use actix_web::{
-    App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
-};
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, ResponseError, web};
 use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
@@ -140,89 +139,20 @@ pub async fn serve(
 }
 
 fn routes(config: &mut web::ServiceConfig) {
-    // What comes most often first: each path before the one that matches is tried.
+    for path in docs::paths() {
+        config.service(path.resource().wrap(from_fn(time_limit)));
+    }
+    // Other names of what is documented under one.
+    for (alias, route) in [("/health", reading().to(docs::health)), ("/api/", reading().to(docs::index))] {
+        config.service(resource(alias, "GET, HEAD", [route]));
+    }
     config
-        .service(path("/api/locations", "POST", [web::post().to(locations::record)]))
-        .service(path("/api/locations/batch", "POST", [web::post().to(locations::record_batch)]))
-        .service(path("/api/locations/owntracks", "POST", [web::post().to(owntracks::record)]))
-        .service(path(
-            "/api/persons",
-            "GET, HEAD, POST",
-            [web::get().to(persons::list), web::head().to(persons::list), web::post().to(persons::create)],
-        ))
-        .service(path(
-            "/api/persons/{id}",
-            "GET, HEAD, DELETE",
-            [web::get().to(persons::get), web::head().to(persons::get), web::delete().to(persons::delete)],
-        ))
-        .service(path(
-            "/api/persons/{id}/locations",
-            "GET, HEAD",
-            [web::get().to(locations::of_person), web::head().to(locations::of_person)],
-        ))
-        .service(path(
-            "/api/persons/{id}/days",
-            "GET, HEAD",
-            [web::get().to(connections::days), web::head().to(connections::days)],
-        ))
-        .service(path(
-            "/api/persons/{id}/connections",
-            "GET, HEAD",
-            [web::get().to(connections::list), web::head().to(connections::list)],
-        ))
-        .service(path(
-            "/api/persons/{id}/connections/{other_id}",
-            "GET, HEAD",
-            [web::get().to(connections::between), web::head().to(connections::between)],
-        ))
-        .service(path(
-            "/api/persons/{id}/connection",
-            "GET, HEAD",
-            [web::get().to(connections::nearby), web::head().to(connections::nearby)],
-        ))
-        .service(path(
-            "/api/locations/{id}",
-            "GET, HEAD, DELETE",
-            [web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
-        ))
-        .service(path(
-            "/api/receipts/{receipt}",
-            "GET, HEAD",
-            [web::get().to(receipts::get), web::head().to(receipts::get)],
-        ))
-        .service(path("/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
-        .service(path("/api/health", "GET, HEAD", [web::get().to(health), web::head().to(health)]))
-        .service(path("/openapi.json", "GET, HEAD", [web::get().to(docs::openapi), web::head().to(docs::openapi)]))
-        .service(path("/api", "GET, HEAD", [reading().to(docs::index)]))
-        .service(path("/api/", "GET, HEAD", [reading().to(docs::index)]))
         .service(
             web::resource("/{file:[^/]*}")
                 .route(reading().to(docs::swagger_ui))
                 .default_service(web::to(problem::no_such_path)),
         )
         .default_service(web::to(problem::no_such_path));
-}
-
-/// A path, the methods it takes, what it says to others, and how long it may take.
-fn path<const N: usize>(
-    pattern: &str,
-    allow: &'static str,
-    routes: [Route; N],
-) -> impl HttpServiceFactory + use<N> + 'static {
-    let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
-    let resource = resource.default_service(web::to(move |request: HttpRequest| async move {
-        if request.method() == Method::OPTIONS {
-            return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
-        }
-        Err::<HttpResponse, _>(problem::wrong_method(request.method(), allow))
-    }));
-    resource.wrap(from_fn(time_limit))
-}
-
-/// Whether the API is up, as the proof of concept answered it
-#[utoipa::path(get, path = "/api/health", tag = "service", responses((status = 200, description = "It is", body = String, content_type = "application/json", example = json!("healthy"))))]
-pub async fn health() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json("healthy")
 }
 
 /// A page of a list, with a link to the next one.
