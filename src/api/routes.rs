@@ -92,7 +92,8 @@ pub struct Path {
     routes: Vec<(Method, fn() -> Route)>,
 }
 
-/// The paths of the operations at a mount. Paths without parameters come first: each path before the one that matches is tried.
+/// The paths of the operations at a mount. Those without parameters of their own come first, since each
+/// path before the one that matches is tried, and matches if it can.
 pub fn paths(mount: Mount, operations: &[Operation]) -> Vec<Path> {
     let mut paths: Vec<Path> = Vec::new();
     for operation in operations {
@@ -119,7 +120,7 @@ pub fn paths(mount: Mount, operations: &[Operation]) -> Vec<Path> {
         let names: Vec<&str> = path.routes.iter().map(|(method, _)| method.as_str()).collect();
         path.allow = names.join(", ");
     }
-    paths.sort_by_key(|path| path.pattern.contains('{'));
+    paths.sort_by_key(|path| path.pattern[mount.prefix.len()..].contains('{'));
     paths
 }
 
