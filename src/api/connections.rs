@@ -145,7 +145,7 @@ pub async fn days(request: HttpRequest, service: web::Data<Service>) -> Answer {
 pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let person = path_person(&request, "id")?;
     let mut query = Query::<(MeetingQuery, ConnectionsQuery)>::of(&request)?;
-    let (range, rule) = (query.check(query.given.0.range()), query.check(query.given.0.rule()));
+    let (range, rule) = (query.check_range(query.given.0.range()), query.check(query.given.0.rule()));
     let ((_, given), (range, rule)) = query.finish(range.zip(rule))?;
     let question = Question { person, range, rule };
     let min_duration = given.min_duration.unwrap_or_default();
@@ -210,7 +210,7 @@ pub async fn list(request: HttpRequest, service: web::Data<Service>) -> Answer {
 pub async fn between(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let person = path_person(&request, "id")?;
     let mut query = Query::<MeetingQuery>::of(&request)?;
-    let (range, rule) = (query.check(query.given.range()), query.check(query.given.rule()));
+    let (range, rule) = (query.check_range(query.given.range()), query.check(query.given.rule()));
     let (_, (range, rule)) = query.finish(range.zip(rule))?;
     let question = Question { person, range, rule };
     let other = path_person(&request, "other_id")?;
@@ -263,7 +263,7 @@ pub async fn nearby(request: HttpRequest, service: web::Data<Service>) -> Answer
     let mut query = Query::<NearbyQuery>::of(&request)?;
     query.require_date("start_date", query.given.start_date.is_some());
     query.require_date("end_date", query.given.end_date.is_some());
-    let range = query.check(TimeRange::parse(query.given.start_date.as_deref(), query.given.end_date.as_deref()));
+    let range = query.check_range(TimeRange::parse(query.given.start_date.as_deref(), query.given.end_date.as_deref()));
     let distance = query.given.distance.map_or(NEARBY_DISTANCE_M, |metres| metres.0);
     let rule = query.check(ContactRule::new(distance, query.given.within));
     let (given, (range, rule)) = query.finish(range.zip(rule))?;

@@ -202,7 +202,7 @@ pub async fn delete(request: HttpRequest, service: web::Data<Service>) -> Answer
 pub async fn of_person(request: HttpRequest, service: web::Data<Service>) -> Answer {
     let person = path_person(&request, "id")?;
     let mut query = Query::<LocationsQuery>::of(&request)?;
-    let range = query.check(TimeRange::parse(query.given.start_date.as_deref(), query.given.end_date.as_deref()));
+    let range = query.check_range(TimeRange::parse(query.given.start_date.as_deref(), query.given.end_date.as_deref()));
     let (given, range) = query.finish(range)?;
     let limit = given.limit.map_or(DEFAULT_PAGE, Limit::get);
     let listed = Listed::locations(person, range);

@@ -1,7 +1,7 @@
 //! Query parameters: structs that document themselves, read so that everything that is wrong is named at once.
 
 use crate::codec::misspelt;
-use crate::domain::{Error, FieldError, parse_duration, quoted};
+use crate::domain::{Error, FieldError, TimeRange, parse_duration, quoted};
 use crate::meeting::ContactRule;
 use actix_web::HttpRequest;
 use chrono::TimeDelta;
@@ -147,6 +147,11 @@ impl<P> Query<P> {
     /// The value of something that was read of the parameters; its errors are kept.
     pub fn check<T>(&mut self, read: Result<T, impl Into<Error>>) -> Option<T> {
         read.map_err(|error| self.errors.extend(error.into().into_fields("query"))).ok()
+    }
+
+    /// The range that two parameters stand for. They are the first of a question, and so are their errors.
+    pub fn check_range(&mut self, read: Result<TimeRange, Error>) -> Option<TimeRange> {
+        read.map_err(|error| drop(self.errors.splice(0..0, error.into_fields("query")))).ok()
     }
 
     /// Says that a date or time must be given.
