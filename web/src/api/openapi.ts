@@ -804,7 +804,11 @@ export interface components {
             distance_m?: number;
             /** @description The last day, or the first instant after it. */
             ends?: string | null;
-            gap?: string;
+            /**
+             * @description The longest pause in an encounter, written as `within` and from that to 24 hours; 10 minutes when absent from a new event.
+             * @example PT10M
+             */
+            gap?: number | string;
             /** Format: int32 */
             k?: number;
             /** @example Sandia Days 2026 */
@@ -816,8 +820,11 @@ export interface components {
             retention_days?: number | null;
             /** @description An IANA name. Dates that are not given with it stay the instants that they are. */
             time_zone?: string;
-            /** @description Seconds, as a number or a text, or as ISO 8601 (PT5M). */
-            within?: string;
+            /**
+             * @description How far two locations in contact may be apart in time: seconds, as a number or a text, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent from a new event.
+             * @example PT5M
+             */
+            within?: number | string;
         };
         /** @enum {string} */
         FateJson: "queued" | "stored" | "rejected";
@@ -935,10 +942,10 @@ export interface components {
              */
             ends?: string | null;
             /**
-             * @description The same, from `within` to 24 hours; 10 minutes when absent.
+             * @description The longest pause in an encounter, written as `within` and from that to 24 hours; 10 minutes when absent from a new event.
              * @example PT10M
              */
-            gap?: string;
+            gap?: number | string;
             /**
              * Format: int32
              * @description 5 when absent.
@@ -963,10 +970,10 @@ export interface components {
              */
             time_zone?: string | null;
             /**
-             * @description Seconds, as a number or a text, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent.
+             * @description How far two locations in contact may be apart in time: seconds, as a number or a text, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent from a new event.
              * @example PT5M
              */
-            within?: string;
+            within?: number | string;
         };
         /** @description Where a person is or was. */
         NewLocation: {
