@@ -1,5 +1,5 @@
 # Every target is a script, so that each can also be called by itself.
-.PHONY: help run test lint bench cluster faults image image-tar
+.PHONY: help run test lint openapi bench cluster faults image image-tar
 .NOTPARALLEL:
 
 help: ## this list
@@ -13,6 +13,9 @@ test: ## all tests, against servers of their own
 
 lint: ## format, warnings, every feature alone, scripts
 	@scripts/lint.sh
+
+openapi: ## renew docs/openapi.json, and the web app's types of it, from the code
+	@scripts/openapi.sh
 
 bench: ## compare with the baselines, write docs/benchmarks.md
 	@scripts/bench.sh

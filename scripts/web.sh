@@ -2,7 +2,8 @@
 # The web app's own tools. All do nothing while web/package.json does not exist.
 #
 #   web.sh build    web/dist, which the binary embeds; skipped when nothing changed
-#   web.sh lint     npm run lint
+#   web.sh lint     npm run lint; fails too when src/api/openapi.ts is not what docs/openapi.json says
+#   web.sh openapi  renews src/api/openapi.ts; make openapi does both
 #   web.sh test     npm test
 #   web.sh e2e      npm run test:e2e, in Chromium (address in CHROMIUM), installed through apt if missing
 #
@@ -76,11 +77,18 @@ e2e() {
 
 mkdir -p "$STAMPS"
 case ${1:-} in
-  build | lint | test | e2e) if [ ! -f "$WEB/package.json" ]; then exit 0; fi ;;
+  build | lint | openapi | test | e2e) if [ ! -f "$WEB/package.json" ]; then exit 0; fi ;;
   *) sed -n '2,/^set -e/{/^set -e/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
 esac
 case $1 in
   build) build ;;
   e2e) e2e ;;
+  lint)
+    need_npm
+    dependencies
+    cd "$WEB"
+    npm run --silent openapi -- --check || die "web/src/api/openapi.ts is not what docs/openapi.json says; make openapi renews it"
+    npm run lint
+    ;;
   *) need_npm && dependencies && cd "$WEB" && npm run "$1" ;;
 esac

@@ -31,6 +31,8 @@ pub struct Cli {
 enum Role {
     #[cfg(feature = "api")]
     ServeApi(crate::api::Args),
+    #[cfg(feature = "api")]
+    Openapi(crate::api::OpenApiArgs),
     #[cfg(feature = "grpc")]
     ServeGrpc(crate::grpc::Args),
     #[cfg(feature = "consume")]
@@ -157,6 +159,8 @@ impl Role {
         match self {
             #[cfg(feature = "api")]
             Self::ServeApi(args) => crate::api::run(args, shutdown).await,
+            #[cfg(feature = "api")]
+            Self::Openapi(args) => crate::api::print_openapi(args),
             #[cfg(feature = "grpc")]
             Self::ServeGrpc(args) => crate::grpc::run(args, shutdown).await,
             #[cfg(feature = "consume")]

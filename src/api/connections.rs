@@ -1,13 +1,14 @@
 use super::Response;
-use super::extract::{Query, path_person};
+use super::extract::path_person;
 use super::files::{self, internal};
 use super::json::{ConnectionJson, DayJson, EncounterJson, NearbyJson};
 use super::negotiate::{Form, form};
-use super::problem::ProblemJson;
+use super::query::{Limit, Metres, Query, parameters};
+use super::routes::operations;
 use super::server::{link, tagged, tagged_body};
 use crate::codec::Listed;
 use crate::codec::files::MeetingWriter;
-use crate::domain::{Error, FieldError, Location, Person, TimeRange, parse_duration, quoted};
+use crate::domain::{Error, Location, Person, TimeRange, quoted};
 use crate::meeting::{ContactRule, EncounterRule};
 use crate::service::AtEvent;
 use crate::service::meetings::{ConnectionPosition, MAX_LISTED_ENCOUNTERS, MeetingQuery, Met, Nearby, Part};
@@ -16,38 +17,111 @@ use actix_web::http::header::{CACHE_CONTROL, VARY};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use futures_util::stream;
 use std::sync::Arc;
 
 const DEFAULT_PAGE: usize = 100;
-const MAX_PAGE: usize = 1_000;
+const MAX_PAGE: u32 = 1_000;
 /// The distance of the proof of concept.
 const NEARBY_DISTANCE_M: f64 = 5.0;
+
+operations!(days, list, between, nearby);
+
+parameters! {
+    /// How days are counted.
+    pub struct DaysQuery {
+        /// The time zone that days are counted in, by its IANA name; UTC when absent, below an event the event's
+        #[param(value_type = Option<String>, example = "America/Denver")]
+        tz: chrono_tz::Tz,
+    }
+}
+
+parameters! {
+    /// When two persons met.
+    pub struct EncountersQuery {
+        /// From this time on, or from the beginning of this day
+        #[param(example = "2026-06-01")]
+        start_date: String,
+        /// Before this time, or to the end of this day
+        #[param(example = "2026-06-01")]
+        end_date: String,
+        /// The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's
+        #[param(value_type = Option<String>, example = "America/Denver")]
+        tz: chrono_tz::Tz,
+        /// Metres on the WGS 84 spheroid, more than 0; 10 when absent, below an event the event's
+        #[param(value_type = Option<f64>, maximum = 1000)]
+        distance: Metres,
+        /// How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent,
+        /// below an event the event's
+        #[param(value_type = Option<String>)]
+        within: TimeDelta,
+        /// The longest pause in an encounter: from `within` to 24 hours; 10 minutes when absent, below an event the event's
+        /// (or `within`, if that is more)
+        #[param(value_type = Option<String>)]
+        gap: TimeDelta,
+    }
+}
+
+parameters! {
+    /// Which connections a list holds.
+    pub struct ConnectionsQuery {
+        /// Only persons met for so long in all
+        #[param(value_type = Option<String>)]
+        min_duration: TimeDelta,
+        /// The most persons in this page; 100 when absent
+        #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+        limit: Limit<MAX_PAGE>,
+        /// Where the page begins; from the Link header of the page before
+        cursor: String,
+        /// `encounters`: each connection lists its encounters in `met` (in JSON only). A page then ends earlier than at its
+        /// limit where it would hold more than 10,000 of them
+        include: String,
+    }
+}
+
+parameters! {
+    /// Whose locations were near.
+    pub struct NearbyQuery {
+        /// From this time on, or from the beginning of this day
+        #[param(required = true, value_type = String, example = "2026-06-01")]
+        start_date: String,
+        /// Before this time, or to the end of this day
+        #[param(required = true, value_type = String, example = "2026-06-01")]
+        end_date: String,
+        /// The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's
+        #[param(value_type = Option<String>, example = "America/Denver")]
+        tz: chrono_tz::Tz,
+        /// Metres on the WGS 84 spheroid, more than 0; 5 when absent
+        #[param(value_type = Option<f64>, maximum = 1000)]
+        distance: Metres,
+        /// How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; unlimited when absent
+        #[param(value_type = Option<String>)]
+        within: TimeDelta,
+        /// The most locations; unlimited when absent
+        #[param(value_type = Option<u32>, minimum = 1)]
+        limit: Limit<{ u32::MAX }>,
+    }
+}
 
 /// The days on which a person has locations
 ///
 /// Days of the time zone `tz`, oldest first: what a page offers to choose from.
 #[utoipa::path(
     get,
-    path = "/api/persons/{id}/days",
+    path = "/persons/{id}/days",
     operation_id = "list_days",
     tag = "connections",
-    params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("tz" = Option<String>, Query, description = "The time zone that days are counted in, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
-    ),
+    params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 1), DaysQuery),
     responses(
         (status = 200, description = "Days, oldest first", body = [DayJson]),
         (status = 304, description = "As in the answer that If-None-Match names"),
-        (status = 400, description = "The id is no id, or the time zone none", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "The id is no id, or the time zone none"),
+        (status = 404, description = "Nobody has this id"),
     )
 )]
 pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
-    let zone = Query::of(&request, &["tz"])?.zone(at.zone())?;
+    let zone = Query::<DaysQuery>::of(&request)?.valid()?.tz.unwrap_or(at.zone());
     let days = at.days(person, zone.name()).await?;
     Ok(tagged(&request, HttpResponse::Ok(), days.into_iter().map(DayJson::from)))
 }
@@ -58,22 +132,10 @@ pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
 /// longer than `gap` there was no such location. The `Link` header holds the address of the next page while there is one.
 #[utoipa::path(
     get,
-    path = "/api/persons/{id}/connections",
+    path = "/persons/{id}/connections",
     operation_id = "list_connections",
     tag = "connections",
-    params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this day", example = "2026-06-01"),
-        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day", example = "2026-06-01"),
-        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
-        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent, below an event the event's", maximum = 1000),
-        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent, below an event the event's"),
-        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes when absent, below an event the event's (or `within`, if that is more)"),
-        ("min_duration" = Option<String>, Query, description = "Only persons met for so long in all"),
-        ("limit" = Option<u32>, Query, description = "The most persons in this page; 100 when absent", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
-        ("include" = Option<String>, Query, description = "`encounters`: each connection lists its encounters in `met` (in JSON only). A page then ends earlier than at its limit where it would hold more than 10,000 of them"),
-    ),
+    params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 1), EncountersQuery, ConnectionsQuery),
     responses(
         (status = 200, description = "Connections: longest total duration first, then by person",
             content(
@@ -83,25 +145,26 @@ pub async fn days(request: HttpRequest, at: AtEvent) -> Response {
                 ("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"),
                 ("ETag" = String, description = "For If-None-Match"))),
         (status = 304, description = "As in the answer that If-None-Match names"),
-        (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong, or asks for too much at once"),
+        (status = 404, description = "Nobody has this id"),
+        (status = 406, description = "The Accept header allows none of the forms"),
+        (status = 503, description = "The database is away, or the question takes too long"),
     )
 )]
 pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
-    let names =
-        ["start_date", "end_date", "tz", "distance", "within", "gap", "min_duration", "limit", "cursor", "include"];
-    let query = Query::of(&request, &names)?;
-    let asked = meeting_query(&at, &request, &query)?;
-    let min_duration = Parameters::of(&query).duration("min_duration").unwrap_or_default();
-    let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
+    let person = path_person(&request, "id")?;
+    let mut query = Query::<(EncountersQuery, ConnectionsQuery)>::of(&request)?;
+    let (range, rule) = (query.check_range(query.given.0.range(&at)), query.check(query.given.0.rule(&at)));
+    let ((_, given), (range, rule)) = query.finish(range.zip(rule))?;
+    let asked = MeetingQuery { person, range, rule };
+    let min_duration = given.min_duration.unwrap_or_default();
+    let limit = given.limit.map_or(DEFAULT_PAGE, Limit::get);
     let form = form(&request)?;
-    let with_encounters = include(&query, form)?;
+    let with_encounters = include(given.include.as_deref(), form)?;
     let (contact, gap) = (asked.rule.contact(), asked.rule.gap());
     let times = [contact.within().unwrap_or_default(), gap, min_duration];
     let listed = Listed::connections(asked.person, asked.range, contact.distance_m(), times);
-    let after = query.get("cursor").map(|text| listed.connection("cursor", text)).transpose().map_err(Error::from)?;
+    let after = given.cursor.map(|text| listed.connection("cursor", &text)).transpose().map_err(Error::from)?;
     let after = after.map(|(total_duration, person)| ConnectionPosition { total_duration, person });
     let encounters = with_encounters.then_some(MAX_LISTED_ENCOUNTERS);
     let part = Part { min_duration, after, limit, encounters };
@@ -132,18 +195,13 @@ pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
 /// The same from both sides.
 #[utoipa::path(
     get,
-    path = "/api/persons/{id}/connections/{other_id}",
+    path = "/persons/{id}/connections/{other_id}",
     operation_id = "list_encounters",
     tag = "connections",
     params(
         ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
         ("other_id" = i64, Path, description = "The other person's id", minimum = 1, example = 2),
-        ("start_date" = Option<String>, Query, description = "From this time on, or from the beginning of this day", example = "2026-06-01"),
-        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day", example = "2026-06-01"),
-        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
-        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 10 when absent, below an event the event's", maximum = 1000),
-        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent, below an event the event's"),
-        ("gap" = Option<String>, Query, description = "The longest pause in an encounter: from `within` to 24 hours; 10 minutes when absent, below an event the event's (or `within`, if that is more)"),
+        EncountersQuery,
     ),
     responses(
         (status = 200, description = "Encounters, oldest first",
@@ -152,15 +210,18 @@ pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
             ),
             headers(("ETag" = String, description = "For If-None-Match"))),
         (status = 304, description = "As in the answer that If-None-Match names"),
-        (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong, or asks for too much at once"),
+        (status = 404, description = "Nobody has this id"),
+        (status = 406, description = "The Accept header allows none of the forms"),
+        (status = 503, description = "The database is away, or the question takes too long"),
     )
 )]
 pub async fn between(request: HttpRequest, at: AtEvent) -> Response {
-    let query = Query::of(&request, &["start_date", "end_date", "tz", "distance", "within", "gap"])?;
-    let asked = meeting_query(&at, &request, &query)?;
+    let person = path_person(&request, "id")?;
+    let mut query = Query::<EncountersQuery>::of(&request)?;
+    let (range, rule) = (query.check_range(query.given.range(&at)), query.check(query.given.rule(&at)));
+    let (_, (range, rule)) = query.finish(range.zip(rule))?;
+    let asked = MeetingQuery { person, range, rule };
     let other = path_person(&request, "other_id")?;
     let form = form(&request)?;
     let encounters = at.encounters(asked, other).await?;
@@ -191,40 +252,31 @@ pub async fn between(request: HttpRequest, at: AtEvent) -> Response {
 /// id, all of them unless `limit` is given; sent as it is found.
 #[utoipa::path(
     get,
-    path = "/api/persons/{id}/connection",
+    path = "/persons/{id}/connection",
     operation_id = "list_nearby",
     tag = "connections",
-    params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("start_date" = String, Query, description = "From this time on, or from the beginning of this day", example = "2026-06-01"),
-        ("end_date" = String, Query, description = "Before this time, or to the end of this day", example = "2026-06-01"),
-        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
-        ("distance" = Option<f64>, Query, description = "Metres on the WGS 84 spheroid, more than 0; 5 when absent", maximum = 1000),
-        ("within" = Option<String>, Query, description = "How far two locations may be apart in time: seconds, or as ISO 8601 (PT5M), up to 24 hours; unlimited when absent"),
-        ("limit" = Option<u32>, Query, description = "The most locations; unlimited when absent", minimum = 1),
-    ),
+    params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 1), NearbyQuery),
     responses(
         (status = 200, description = "Locations with their persons, oldest first",
             content(
                 ([NearbyJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
             )),
-        (status = 400, description = "A parameter is wrong, or asks for too much at once", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away, or the question takes too long", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong, or asks for too much at once"),
+        (status = 404, description = "Nobody has this id"),
+        (status = 406, description = "The Accept header allows none of the forms"),
+        (status = 503, description = "The database is away, or the question takes too long"),
     )
 )]
 pub async fn nearby(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
-    let query = Query::of(&request, &["start_date", "end_date", "tz", "distance", "within", "limit"])?;
-    let mut parameters = Parameters::of(&query);
-    parameters.require("start_date");
-    parameters.require("end_date");
-    let range = parameters.range(at.zone());
-    let (distance, within) = (parameters.distance(), parameters.duration("within"));
-    let rule = parameters.check(ContactRule::new(distance.unwrap_or(NEARBY_DISTANCE_M), within));
-    let (range, rule) = parameters.finish(range.zip(rule))?;
-    let limit = query.limit(usize::MAX, u32::MAX as usize)?;
+    let mut query = Query::<NearbyQuery>::of(&request)?;
+    query.require_date("start_date", query.given.start_date.is_some());
+    query.require_date("end_date", query.given.end_date.is_some());
+    let range = query.check_range(query.given.range(&at));
+    let distance = query.given.distance.map_or(NEARBY_DISTANCE_M, |metres| metres.0);
+    let rule = query.check(ContactRule::new(distance, query.given.within));
+    let (given, (range, rule)) = query.finish(range.zip(rule))?;
+    let limit = given.limit.map_or(usize::MAX, Limit::get);
     let form = form(&request)?;
     let mut nearby = at.nearby(person, range, rule).await?;
     // The first part before the status: by then it shows whether the question can be answered.
@@ -315,75 +367,27 @@ impl Listing {
     }
 }
 
-/// What whom-did-I-meet questions have in common; the errors name every wrong parameter.
-fn meeting_query(at: &AtEvent, request: &HttpRequest, query: &Query) -> Result<MeetingQuery, Error> {
-    let person = path_person(request, "id")?;
-    let mut parameters = Parameters::of(query);
-    let range = parameters.range(at.zone());
-    let distance = parameters.distance();
-    let (within, gap) = (parameters.duration("within"), parameters.duration("gap"));
-    let rule = parameters.check(EncounterRule::with_defaults(at.rule(), distance, within, gap));
-    parameters.duration("min_duration");
-    let (range, rule) = parameters.finish(range.zip(rule))?;
-    Ok(MeetingQuery { person, range, rule })
+impl EncountersQuery {
+    fn range(&self, at: &AtEvent) -> Result<TimeRange, Error> {
+        let zone = self.tz.unwrap_or(at.zone());
+        TimeRange::parse_in(self.start_date.as_deref(), self.end_date.as_deref(), zone)
+    }
+
+    fn rule(&self, at: &AtEvent) -> Result<EncounterRule, Error> {
+        EncounterRule::with_defaults(at.rule(), self.distance.map(|metres| metres.0), self.within, self.gap)
+    }
 }
 
-/// Query parameters, read one by one; what is wrong with any is collected.
-struct Parameters<'a> {
-    query: &'a Query,
-    errors: Vec<FieldError>,
-}
-
-impl<'a> Parameters<'a> {
-    fn of(query: &'a Query) -> Self {
-        Self { query, errors: Vec::new() }
-    }
-
-    fn require(&mut self, name: &str) {
-        if self.query.get(name).is_none() {
-            let message = "must be given: a date such as 2026-06-02 or a time such as 2026-06-02T10:00:00Z";
-            self.errors.push(FieldError::new(name, message));
-        }
-    }
-
-    /// `zone` is whose days are meant where the query does not say.
-    fn range(&mut self, zone: Tz) -> Option<TimeRange> {
-        let zone = self.check(self.query.zone(zone))?;
-        self.check(TimeRange::parse_in(self.query.get("start_date"), self.query.get("end_date"), zone))
-    }
-
-    /// A distance in metres, if it is a number; the rule knows its bounds.
-    fn distance(&mut self) -> Option<f64> {
-        let name = "distance";
-        let text = self.query.get(name)?;
-        let wrong = |_| {
-            let most = ContactRule::MAX_DISTANCE_M;
-            let message = format!("must be a number of metres, more than 0 and at most {most}; got {}", quoted(text));
-            Error::invalid(name, message)
-        };
-        self.check(text.trim().parse().map_err(wrong))
-    }
-
-    fn duration(&mut self, name: &str) -> Option<TimeDelta> {
-        let text = self.query.get(name)?;
-        self.check(parse_duration(text).map_err(|message| Error::invalid(name, message)))
-    }
-
-    fn check<T>(&mut self, result: Result<T, Error>) -> Option<T> {
-        result.map_err(|error| self.errors.extend(error.into_fields("query"))).ok()
-    }
-
-    fn finish<T>(self, value: Option<T>) -> Result<T, Error> {
-        match value {
-            Some(value) if self.errors.is_empty() => Ok(value),
-            _ => Err(Error::Invalid(self.errors)),
-        }
+impl NearbyQuery {
+    fn range(&self, at: &AtEvent) -> Result<TimeRange, Error> {
+        let zone = self.tz.unwrap_or(at.zone());
+        TimeRange::parse_in(self.start_date.as_deref(), self.end_date.as_deref(), zone)
     }
 }
 
 /// Whether connections are to come with their encounters.
-fn include(query: &Query, form: Form) -> Result<bool, Error> {
-    match (query.get("include"), form) {
+fn include(given: Option<&str>, form: Form) -> Result<bool, Error> {
+    match (given, form) {
         (None, _) => Ok(false),
         (Some("encounters"), Form::Json) => Ok(true),
         (Some("encounters"), Form::File(media)) => {

@@ -1,18 +1,19 @@
-//! The API's own description: OpenAPI from the code, and Swagger UI from the binary.
+//! The API's own description: its operations, OpenAPI made of them, and Swagger UI from the binary.
 
-use super::problem::{Problem, no_such_path};
-use super::{connections, events, locations, owntracks, persons, receipts, server};
+use super::problem::{self, Problem, ProblemJson, no_such_path};
+use super::routes::{self, Mount, Operation, Path, operations};
+use super::{connections, events, locations, owntracks, persons, receipts};
 use crate::runtime::headers::protect;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use actix_web::{HttpRequest, HttpResponse, web};
+use anyhow::Context;
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::io::Write;
 use std::sync::{Arc, LazyLock};
-use utoipa::OpenApi;
-use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{self, Required};
+use utoipa::{OpenApi, ToSchema};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,78 +29,133 @@ use utoipa::openapi::{self, Required};
         (name = "connections", description = "Whom they met"),
         (name = "service", description = "How this server is"),
     ),
-    servers((url = "/", description = "This server")),
-    paths(
-        persons::create, persons::list, persons::get, persons::delete,
-        locations::record, locations::record_batch, owntracks::record, locations::get, locations::delete, locations::of_person,
-        receipts::get,
-        events::list, events::create, events::get, events::change, events::delete,
-        connections::days, connections::list, connections::between, connections::nearby,
-        server::health,
-    )
+    servers(
+        (url = "/", description = "This server"),
+        (url = "http://127.0.0.1:30001", description = "This machine, after make run"),
+    ),
+    components(schemas(ProblemJson)),
 )]
 struct Document;
 
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    of_events(Document::openapi()).to_pretty_json().expect("the document is made of texts and numbers")
+/// What is served, and where: the routes and the document are made of this.
+static MOUNTS: LazyLock<Vec<(Mount, Vec<Operation>)>> = LazyLock::new(|| {
+    // What comes most often first: each path before the one that matches is tried.
+    let of_event = || {
+        let operations = [
+            locations::operations(),
+            owntracks::operations(),
+            persons::operations(),
+            connections::operations(),
+            receipts::operations(),
+        ];
+        operations.into_iter().flatten().collect()
+    };
+    vec![
+        // Of the default event.
+        (Mount::at("/api"), of_event()),
+        (events::MOUNT, of_event()),
+        (Mount::at("/api"), events::operations()),
+        (Mount::at(""), operations()),
+    ]
 });
 
-/// Adds what there is of the default event once more, below each event.
-fn of_events(mut document: openapi::OpenApi) -> openapi::OpenApi {
-    let of_default = document.paths.paths.iter().filter_map(|(path, item)| {
-        let below = path
-            .strip_prefix("/api/")
-            .filter(|below| ["persons", "locations", "receipts"].iter().any(|kind| below.starts_with(kind)))?;
-        let mut item = item.clone();
-        let operations = [&mut item.get, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            let event = ParameterBuilder::new()
-                .name("event")
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .description(Some("The event's slug"))
-                .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-                .example(Some("default".into()))
-                .build();
-            operation.parameters.get_or_insert_default().insert(0, event.into());
-            operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_of_event"));
-        }
-        Some((format!("/api/events/{{event}}/{below}"), item))
-    });
-    let of_events: Vec<_> = of_default.collect();
-    document.paths.paths.extend(of_events);
-    document
+operations!(index, health, openapi);
+
+/// Every path that is documented.
+pub fn paths() -> &'static [Path] {
+    static PATHS: LazyLock<Vec<Path>> =
+        LazyLock::new(|| MOUNTS.iter().flat_map(|(mount, operations)| routes::paths(*mount, operations)).collect());
+    &PATHS
 }
 
-/// The document that `/openapi.json` shows.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let mut document = Document::openapi();
+    let components = document.components.get_or_insert_default();
+    components.responses.insert(problem::RESPONSE.to_owned(), problem::response().into());
+    let document =
+        MOUNTS.iter().fold(document, |document, (mount, operations)| routes::document(document, *mount, operations));
+    document.to_pretty_json().expect("the document is made of texts and numbers")
+});
+
+/// Print the OpenAPI document of the REST API
+#[derive(Clone, Debug, clap::Args)]
+pub struct OpenApiArgs {}
+
+/// Writes the document to standard output.
+pub fn print(OpenApiArgs {}: OpenApiArgs) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{}", *DOCUMENT).context("standard output")
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", operation_id = "get_openapi", tag = "service", responses((status = 200, description = "OpenAPI 3.1", body = Value)))]
 pub async fn openapi() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
 }
 
-/// What there is, for who looks at `/api`: each path with its methods, from the document.
-static INDEX: LazyLock<String> = LazyLock::new(|| {
+/// Whether the API is up, as the proof of concept answered it
+#[utoipa::path(get, path = "/api/health", operation_id = "get_health", tag = "service", responses((status = 200, description = "It is", body = String, content_type = "application/json", example = json!("healthy"))))]
+pub async fn health() -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json("healthy")
+}
+
+/// What there is.
+#[derive(Serialize, ToSchema)]
+pub struct Index {
+    #[schema(example = "UdaConnect")]
+    name: String,
+    description: String,
+    documentation: Link,
+    openapi: Link,
+    /// Every operation.
+    links: Vec<OperationLink>,
+}
+
+/// Something to read.
+#[derive(Serialize, ToSchema)]
+pub struct Link {
+    #[schema(example = "/openapi.json")]
+    href: &'static str,
+    description: &'static str,
+}
+
+/// An operation.
+#[derive(Serialize, ToSchema)]
+pub struct OperationLink {
+    #[schema(example = "GET")]
+    method: String,
+    /// Its path; what stands in braces is to be filled in.
+    #[schema(example = "/api/persons/{id}")]
+    href: String,
+    #[schema(example = "One person")]
+    description: String,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
     let document: Value = serde_json::from_str(&DOCUMENT).expect("it was written as JSON");
     let none = Map::new();
     let paths = document["paths"].as_object().unwrap_or(&none);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let links = paths.iter().flat_map(|(path, methods)| {
         let methods = methods.as_object().into_iter().flatten();
-        methods.map(move |(method, operation)| {
-            json!({"method": method.to_uppercase(), "href": path, "description": operation["summary"]})
+        methods.map(move |(method, operation)| OperationLink {
+            method: method.to_uppercase(),
+            href: path.clone(),
+            description: text(&operation["summary"]),
         })
     });
-    let index = json!({
-        "name": document["info"]["title"],
-        "description": document["info"]["description"],
-        "documentation": {"href": "/", "description": "To read and to try out"},
-        "openapi": {"href": "/openapi.json", "description": "The same for programs"},
-        "links": links.collect::<Vec<_>>(),
-    });
-    format!("{index:#}")
+    Index {
+        name: text(&document["info"]["title"]),
+        description: text(&document["info"]["description"]),
+        documentation: Link { href: "/", description: "To read and to try out" },
+        openapi: Link { href: "/openapi.json", description: "The same for programs" },
+        links: links.collect(),
+    }
 });
 
-/// What `/api` shows.
+/// What there is: every path with its methods
+#[utoipa::path(get, path = "/api", operation_id = "list_operations", tag = "service", responses((status = 200, description = "Links", body = Index)))]
 pub async fn index() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(INDEX.as_str())
+    HttpResponse::Ok().json(&*INDEX)
 }
 
 /// What Swagger UI's page may do: it asks this server only, and sets styles and pictures of its own by script.

@@ -1,16 +1,15 @@
-//! From a request to its parts: path ids, the query, the body. Everything that is wrong becomes a [`Problem`].
+//! From a request to its parts: path ids and the body. Everything that is wrong becomes a [`Problem`].
 
 use super::body;
 use super::problem::Problem;
-use crate::codec::{misspelt, object};
+use crate::codec::object;
 use crate::domain::text::shown_at_most;
-use crate::domain::{Error, FieldError, PersonId, Slug, quoted, zone};
+use crate::domain::{Error, PersonId, Slug, quoted};
 use crate::service::{AtEvent, Service};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
-use chrono_tz::Tz;
 use serde_json::Value;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
@@ -34,7 +33,7 @@ impl FromRequest for AtEvent {
 }
 
 /// What the event is called in paths.
-const EVENT: &str = "event";
+pub const EVENT: &str = "event";
 
 /// The event in the path. What is no slug is no event's.
 pub fn path_event(request: &HttpRequest) -> Result<Slug, Error> {
@@ -73,60 +72,6 @@ pub fn path_id(request: &HttpRequest, name: &str) -> Result<i64, Error> {
 /// The person in the path.
 pub fn path_person(request: &HttpRequest, name: &str) -> Result<PersonId, Error> {
     Ok(PersonId::new(path_id(request, name)?, name)?)
-}
-
-/// The parameters of a query, each at most once.
-pub struct Query(Vec<(String, String)>);
-
-impl Query {
-    /// Reads the query; `known` are the names that may be asked for. A name that looks like a misspelt one is an error.
-    pub fn of(request: &HttpRequest, known: &[&str]) -> Result<Self, Error> {
-        /// The most parameters; no question has as many.
-        const MOST: usize = 50;
-        let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.query_string().as_bytes())
-            .take(MOST + 1)
-            .map(|(name, value)| (name.into_owned(), value.into_owned()))
-            .collect();
-        if pairs.len() > MOST {
-            return Err(Error::invalid("query", format!("must have at most {MOST} parameters")));
-        }
-        // The value of an unknown one is nobody's.
-        pairs
-            .iter_mut()
-            .filter(|(name, _)| !known.contains(&name.as_str()))
-            .for_each(|(_, value)| *value = String::new());
-        let mut errors: Vec<FieldError> = pairs.iter().filter_map(|(name, _)| misspelt(name, known)).collect();
-        for name in known {
-            if pairs.iter().filter(|(given, _)| given == name).count() > 1 {
-                errors.push(FieldError::new(*name, "is given more than once"));
-            }
-        }
-        if errors.is_empty() { Ok(Self(pairs)) } else { Err(Error::Invalid(errors)) }
-    }
-
-    /// The value of a parameter; an empty one counts as absent, as an empty field of a form does.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
-    }
-
-    /// The time zone `tz`, or this one.
-    pub fn zone(&self, default: Tz) -> Result<Tz, Error> {
-        self.get("tz").map_or(Ok(default), |text| Ok(zone("tz", text)?))
-    }
-
-    /// How many items a page may have.
-    pub fn limit(&self, default: usize, most: usize) -> Result<usize, Error> {
-        // An empty one is no number, and no form leaves it so.
-        let Some((_, text)) = self.0.iter().find(|(given, _)| given == "limit") else { return Ok(default) };
-        match text.parse() {
-            Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
-            _ => Err(Error::invalid("limit", format!("must be a whole number from 1 to {most}; got {}", quoted(text)))),
-        }
-    }
 }
 
 /// What a body claims to be.

@@ -7,6 +7,7 @@ use crate::service::meetings::Met;
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 /// An attendee.
 #[derive(Serialize, ToSchema)]
@@ -365,11 +366,9 @@ pub struct NewEvent {
     /// Metres, more than 0; 10 when absent.
     #[schema(example = 10.0, nullable = false, maximum = 1000)]
     distance_m: Option<f64>,
-    /// Seconds, as a number or a text, or as ISO 8601 (PT5M), up to 24 hours; 5 minutes when absent.
-    #[schema(example = "PT5M", nullable = false)]
+    #[schema(schema_with = within)]
     within: Option<String>,
-    /// The same, from `within` to 24 hours; 10 minutes when absent.
-    #[schema(example = "PT10M", nullable = false)]
+    #[schema(schema_with = gap)]
     gap: Option<String>,
     #[schema(example = 90, minimum = 1, maximum = 36500)]
     retention_days: Option<u32>,
@@ -396,16 +395,38 @@ pub struct EventChange {
     access: Option<String>,
     #[schema(nullable = false, maximum = 1000)]
     distance_m: Option<f64>,
-    /// Seconds, as a number or a text, or as ISO 8601 (PT5M).
-    #[schema(nullable = false)]
+    #[schema(schema_with = within)]
     within: Option<String>,
-    #[schema(nullable = false)]
+    #[schema(schema_with = gap)]
     gap: Option<String>,
     /// Null: until somebody deletes.
     #[schema(minimum = 1, maximum = 36500)]
     retention_days: Option<u32>,
     #[schema(nullable = false, minimum = 1, maximum = 1000)]
     k: Option<u32>,
+}
+
+fn within() -> Schema {
+    length(
+        "How far two locations in contact may be apart in time: seconds, as a number or a text, or as ISO 8601 (PT5M), up to 24 \
+            hours; 5 minutes when absent from a new event.",
+        "PT5M",
+    )
+}
+
+fn gap() -> Schema {
+    length(
+        "The longest pause in an encounter, written as `within` and from that to 24 hours; 10 minutes when absent from a new event.",
+        "PT10M",
+    )
+}
+
+/// The documentation of a length of time that is sent.
+#[expect(deprecated, reason = "examples are written as the other fields' are, by `example`")]
+fn length(description: &str, example: &str) -> Schema {
+    let number_or_text = SchemaType::from_iter([Type::Number, Type::String]);
+    let object = ObjectBuilder::new().schema_type(number_or_text).description(Some(description));
+    object.example(Some(example.into())).into()
 }
 
 fn optional_time<S: Serializer>(given: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,13 +1,15 @@
 use super::Response;
 use super::batch;
 use super::body;
-use super::extract::{self, Kind, Query, below, path_id, path_person};
+use super::extract::{self, Kind, below, path_id, path_person};
 use super::files;
 use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
 use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
-use super::problem::{Problem, ProblemJson};
+use super::problem::Problem;
+use super::query::{Limit, Query, parameters};
 use super::receipts::{queued, queued_batch};
+use super::routes::operations;
 use super::server::link;
 use crate::codec::{LOCATION_FIELDS, Listed, read_location};
 use crate::domain::{Error, TimeRange};
@@ -20,14 +22,43 @@ use actix_web::{HttpRequest, HttpResponse, web};
 /// The largest body of a batch, bytes: 10,000 locations with room for spaces.
 const MAX_BATCH_BODY: usize = 8 << 20;
 const DEFAULT_PAGE: usize = 1_000;
-const MAX_PAGE: usize = 10_000;
+const MAX_PAGE: u32 = 10_000;
+
+operations!(record, record_batch, of_person, get, delete);
+
+parameters! {
+    /// Which locations of a person a list holds.
+    pub struct LocationsQuery {
+        /// From this time or the beginning of this day on
+        #[param(example = "2026-06-02")]
+        start_date: String,
+        /// Before this time, or to the end of this day
+        #[param(example = "2026-06-02")]
+        end_date: String,
+        /// The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's
+        #[param(value_type = Option<String>, example = "America/Denver")]
+        tz: chrono_tz::Tz,
+        /// The most locations in this page; 1000 when absent
+        #[param(value_type = Option<u32>, minimum = 1, maximum = 10000)]
+        limit: Limit<MAX_PAGE>,
+        /// Where the page begins; from the Link header of the page before
+        cursor: String,
+    }
+}
+
+impl LocationsQuery {
+    fn range(&self, at: &AtEvent) -> Result<TimeRange, Error> {
+        let zone = self.tz.unwrap_or(at.zone());
+        TimeRange::parse_in(self.start_date.as_deref(), self.end_date.as_deref(), zone)
+    }
+}
 
 /// Record a location
 ///
 /// Answers when the location is stored. The same person, time and place sent again is stored once; the answer is the same.
 #[utoipa::path(
     post,
-    path = "/api/locations",
+    path = "/locations",
     operation_id = "record_location",
     tag = "locations",
     request_body = NewLocationJson,
@@ -36,14 +67,8 @@ const MAX_PAGE: usize = 10_000;
             headers(("Location" = String, description = "The location's path"))),
         (status = 202, description = "Where locations go through Kafka: it is queued for good and will be stored", body = super::receipts::ReceiptJson,
             headers(("Location" = String, description = "Where to ask what became of it"))),
-        (status = 400, description = "What was sent is not a location", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this person_id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds to wait"))),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "What was sent is not a location"),
+        (status = 404, description = "Nobody has this person_id"),
     )
 )]
 pub async fn record(request: HttpRequest, payload: web::Payload, at: AtEvent) -> Response {
@@ -67,7 +92,7 @@ pub async fn record(request: HttpRequest, payload: web::Payload, at: AtEvent) ->
 /// others are refused; the answer tells what became of each, when all that are good are stored.
 #[utoipa::path(
     post,
-    path = "/api/locations/batch",
+    path = "/locations/batch",
     operation_id = "record_locations",
     tag = "locations",
     // Any value may be an item: what is no NewLocation is refused by itself, and not the batch.
@@ -82,13 +107,9 @@ pub async fn record(request: HttpRequest, payload: web::Payload, at: AtEvent) ->
     responses(
         (status = 200, description = "What became of each", body = BatchOutcome),
         (status = 202, description = "Where locations go through Kafka: the good ones are queued for good and will be stored", body = super::receipts::QueuedBatch),
-        (status = 400, description = "What was sent is not a list", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 413, description = "More than 10,000 locations, or the body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is neither JSON nor lines of JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds to wait"))),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "What was sent is not a list"),
+        (status = 413, description = "More than 10,000 locations, or the body is too large"),
+        (status = 415, description = "The body is neither JSON nor lines of JSON, or packed in a way that is not understood"),
     )
 )]
 pub async fn record_batch(request: HttpRequest, payload: web::Payload, at: AtEvent) -> Response {
@@ -125,15 +146,14 @@ fn stored_batch(outcomes: Outcomes) -> Response {
 /// One location
 #[utoipa::path(
     get,
-    path = "/api/locations/{id}",
+    path = "/locations/{id}",
     operation_id = "get_location",
     tag = "locations",
     params(("id" = i64, Path, description = "The location's id", minimum = 1, example = 7)),
     responses(
         (status = 200, description = "The location", body = LocationJson),
-        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "No location has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "The id is no id"),
+        (status = 404, description = "No location has this id"),
     )
 )]
 pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
@@ -144,15 +164,14 @@ pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
 /// Delete a location
 #[utoipa::path(
     delete,
-    path = "/api/locations/{id}",
+    path = "/locations/{id}",
     operation_id = "delete_location",
     tag = "locations",
     params(("id" = i64, Path, description = "The location's id", minimum = 1, example = 7)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "No location has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "The id is no id"),
+        (status = 404, description = "No location has this id"),
     )
 )]
 pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {
@@ -166,38 +185,29 @@ pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {
 /// a `cursor`.
 #[utoipa::path(
     get,
-    path = "/api/persons/{id}/locations",
+    path = "/persons/{id}/locations",
     operation_id = "list_locations",
     tag = "locations",
-    params(
-        ("id" = i64, Path, description = "The person's id", minimum = 1, example = 1),
-        ("start_date" = Option<String>, Query, description = "From this time or the beginning of this day on", example = "2026-06-02"),
-        ("end_date" = Option<String>, Query, description = "Before this time, or to the end of this day", example = "2026-06-02"),
-        ("tz" = Option<String>, Query, description = "The time zone whose days are meant, by its IANA name; UTC when absent, below an event the event's", example = "America/Denver"),
-        ("limit" = Option<u32>, Query, description = "The most locations in this page; 1000 when absent", minimum = 1, maximum = 10000),
-        ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
-    ),
+    params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 1), LocationsQuery),
     responses(
         (status = 200, description = "Locations",
             content(
                 ([LocationJson] = "application/json"), (Value = "application/geo+json"), (String = "text/csv"), (String = "application/gpx+xml"),
             ),
             headers(("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"))),
-        (status = 400, description = "A parameter is wrong", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 406, description = "The Accept header allows none of the forms", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong"),
+        (status = 404, description = "Nobody has this id"),
+        (status = 406, description = "The Accept header allows none of the forms"),
     )
 )]
 pub async fn of_person(request: HttpRequest, at: AtEvent) -> Response {
     let person = path_person(&request, "id")?;
-    let query = Query::of(&request, &["start_date", "end_date", "tz", "limit", "cursor"])?;
-    let zone = query.zone(at.zone())?;
-    let range = TimeRange::parse_in(query.get("start_date"), query.get("end_date"), zone)?;
-    let limit = query.limit(DEFAULT_PAGE, MAX_PAGE)?;
+    let mut query = Query::<LocationsQuery>::of(&request)?;
+    let range = query.check_range(query.given.range(&at));
+    let (given, range) = query.finish(range)?;
+    let limit = given.limit.map_or(DEFAULT_PAGE, Limit::get);
     let listed = Listed::locations(person, range);
-    let after =
-        query.get("cursor").map(|text| listed.location("cursor", range, text)).transpose().map_err(Error::from)?;
+    let after = given.cursor.map(|text| listed.location("cursor", range, &text)).transpose().map_err(Error::from)?;
     let after = after.map(|(creation_time, id)| LocationPosition { creation_time, id });
     let form = form(&request)?;
     let locations = at.locations(person, range, after, limit).await?;
@@ -210,7 +220,7 @@ pub async fn of_person(request: HttpRequest, at: AtEvent) -> Response {
             Ok(response.json(locations.items.into_iter().map(LocationJson::from).collect::<Vec<_>>()))
         }
         Form::File(media) => {
-            let whole = query.get("limit").is_none() && after.is_none();
+            let whole = given.limit.is_none() && after.is_none();
             if !whole {
                 link(&request, &mut response, next);
             }

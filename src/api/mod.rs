@@ -13,9 +13,12 @@ mod negotiate;
 mod owntracks;
 mod persons;
 mod problem;
+mod query;
 mod receipts;
+mod routes;
 mod server;
 
+pub use docs::{OpenApiArgs, print as print_openapi};
 pub use server::{ApiArgs, serve};
 
 use crate::domain::Error;

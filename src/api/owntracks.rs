@@ -2,8 +2,10 @@
 
 use super::Response;
 use super::body;
-use super::extract::{Query, not_json};
-use super::problem::{Problem, ProblemJson};
+use super::extract::not_json;
+use super::problem::Problem;
+use super::query::{Query, parameters};
+use super::routes::operations;
 use super::server::Settings;
 use crate::codec;
 use crate::codec::files::owntracks::{self, Message, Report};
@@ -86,6 +88,20 @@ impl OwnTracks {
     }
 }
 
+operations!(record);
+
+parameters! {
+    /// Whose phone it is that sends.
+    pub struct PhoneQuery {
+        /// The user, if no header says it
+        #[param(example = "ada")]
+        u: String,
+        /// The device, if no header says it
+        #[param(example = "phone")]
+        d: String,
+    }
+}
+
 /// Record a location from the OwnTracks app
 ///
 /// What the app sends in its HTTP mode; use this address as its URL. User and device come from the headers `X-Limit-U` and
@@ -98,13 +114,10 @@ impl OwnTracks {
 /// has, because the server or its configuration will change.
 #[utoipa::path(
     post,
-    path = "/api/locations/owntracks",
+    path = "/locations/owntracks",
     operation_id = "record_owntracks",
     tag = "locations",
-    params(
-        ("u" = Option<String>, Query, description = "The user, if no header says it", example = "ada"),
-        ("d" = Option<String>, Query, description = "The device, if no header says it", example = "phone"),
-    ),
+    params(PhoneQuery),
     request_body(
         description = "A message of the app, with a `_type`, or a list of such messages",
         content_type = "application/json",
@@ -113,14 +126,9 @@ impl OwnTracks {
     ),
     responses(
         (status = 200, description = "Stored, or left alone because it cannot be: an empty list, as there is nothing to tell the app", body = [Value]),
-        (status = 400, description = "It is not said whose phone it is", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "The phone is nobody's", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 429, description = "Too much at once; nothing was stored", body = ProblemJson, content_type = "application/problem+json",
-            headers(("Retry-After" = u32, description = "Seconds to wait"))),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "It is not said whose phone it is"),
+        (status = 404, description = "The phone is nobody's"),
+        (status = 415, description = "The body is packed in a way that is not understood"),
     )
 )]
 pub async fn record(
@@ -129,7 +137,7 @@ pub async fn record(
     at: AtEvent,
     settings: web::Data<Settings>,
 ) -> Response {
-    let query = Query::of(&request, &["u", "d"])?;
+    let query = Query::<PhoneQuery>::of(&request)?.valid()?;
     // Whatever the type: the app says JSON, and bridges say nothing.
     let body = body::read(&request, payload, MAX_BODY).await?;
     let intake = at.intake();
@@ -249,16 +257,15 @@ async fn settle(
 }
 
 /// User and device. Headers first: the app sends them itself, while a topic is made of other settings.
-fn phone(request: &HttpRequest, query: &Query, report: &Report) -> Result<Phone, Error> {
+fn phone(request: &HttpRequest, query: &PhoneQuery, report: &Report) -> Result<Phone, Error> {
     let header = |name: &str| {
         let value = request.headers().get(name)?.to_str().ok()?.trim();
         (!value.is_empty()).then(|| value.to_owned())
     };
-    let given =
-        |header_name: &str, parameter: &str| header(header_name).or_else(|| query.get(parameter).map(str::to_owned));
+    let given = |header_name: &str, parameter: &Option<String>| header(header_name).or_else(|| parameter.clone());
     let topic = report.user_and_device();
-    let user = given("X-Limit-U", "u").or_else(|| topic.map(|(user, _)| user.to_owned()));
-    let device = given("X-Limit-D", "d").or_else(|| topic.map(|(_, device)| device.to_owned()));
+    let user = given("X-Limit-U", &query.u).or_else(|| topic.map(|(user, _)| user.to_owned()));
+    let device = given("X-Limit-D", &query.d).or_else(|| topic.map(|(_, device)| device.to_owned()));
     let mut errors = Vec::new();
     for (name, parameter, value) in [("X-Limit-U", "u", &user), ("X-Limit-D", "d", &device)] {
         match value {

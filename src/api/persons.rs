@@ -1,7 +1,8 @@
 use super::Response;
-use super::extract::{self, Query, below, path_person};
+use super::extract::{self, below, path_person};
 use super::json::{NewPerson as NewPersonJson, PersonJson};
-use super::problem::ProblemJson;
+use super::query::{Limit, Query, parameters};
+use super::routes::operations;
 use super::server::page;
 use crate::codec::{Fields, Listed};
 use crate::domain::{Error, NewPerson, Search};
@@ -11,23 +12,35 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 /// The largest body of a single person or location, bytes.
 pub const MAX_BODY: usize = 64 << 10;
-const MAX_PAGE: usize = 1_000;
+const MAX_PAGE: u32 = 1_000;
+
+operations!(create, list, get, delete);
+
+parameters! {
+    /// Which persons a list holds.
+    pub struct PersonsQuery {
+        /// At most 20 words that must each occur in a name or the company; case, accents, apostrophes and hyphens do not matter
+        #[param(max_length = 200)]
+        q: String,
+        /// The most persons in this page; 1000 when absent
+        #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+        limit: Limit<MAX_PAGE>,
+        /// Where the page begins; from the Link header of the page before
+        cursor: String,
+    }
+}
 
 /// Add a person
 #[utoipa::path(
     post,
-    path = "/api/persons",
+    path = "/persons",
     operation_id = "create_person",
     tag = "persons",
     request_body = NewPersonJson,
     responses(
         (status = 201, description = "The person, with an id", body = PersonJson,
             headers(("Location" = String, description = "The person's path"))),
-        (status = 400, description = "What was sent is not a person", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 408, description = "The body did not come in time", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON, or packed in a way that is not understood", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "What was sent is not a person"),
     )
 )]
 pub async fn create(request: HttpRequest, payload: web::Payload, at: AtEvent) -> Response {
@@ -54,28 +67,24 @@ pub async fn create(request: HttpRequest, payload: web::Payload, at: AtEvent) ->
 /// others are added between them.
 #[utoipa::path(
     get,
-    path = "/api/persons",
+    path = "/persons",
     operation_id = "list_persons",
     tag = "persons",
-    params(
-        ("q" = Option<String>, Query, description = "At most 20 words that must each occur in a name or the company; case, accents, apostrophes and hyphens do not matter", max_length = 200),
-        ("limit" = Option<u32>, Query, description = "The most persons in this page; 1000 when absent", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "Where the page begins; from the Link header of the page before"),
-    ),
+    params(PersonsQuery),
     responses(
         (status = 200, description = "Persons", body = [PersonJson],
             headers(("Link" = String, description = "The next page, with rel=\"next\"; absent on the last one"))),
-        (status = 400, description = "A parameter is wrong", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "A parameter is wrong"),
     )
 )]
 pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
-    let query = Query::of(&request, &["q", "limit", "cursor"])?;
-    let limit = query.limit(MAX_PAGE, MAX_PAGE)?;
-    let words = query.get("q").unwrap_or_default();
-    let search = Search::new("q", words).map_err(Error::from)?;
-    let listed = Listed::persons(words);
-    let after = query.get("cursor").map(|text| listed.person("cursor", text)).transpose().map_err(Error::from)?;
+    let mut query = Query::<PersonsQuery>::of(&request)?;
+    let words = query.given.q.take().unwrap_or_default();
+    let search = query.check(Search::new("q", &words));
+    let listed = Listed::persons(&words);
+    let after = query.check(query.given.cursor.as_deref().map(|text| listed.person("cursor", text)).transpose());
+    let (given, (search, after)) = query.finish(search.zip(after))?;
+    let limit = given.limit.map_or(MAX_PAGE as usize, Limit::get);
     let persons = at.persons(&search, after, limit).await?;
     let next = persons.next.map(|id| listed.after_person(id));
     Ok(page(&request, persons.items.into_iter().map(PersonJson::from), next))
@@ -84,15 +93,14 @@ pub async fn list(request: HttpRequest, at: AtEvent) -> Response {
 /// One person
 #[utoipa::path(
     get,
-    path = "/api/persons/{id}",
+    path = "/persons/{id}",
     operation_id = "get_person",
     tag = "persons",
     params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 1)),
     responses(
         (status = 200, description = "The person", body = PersonJson),
-        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "The id is no id"),
+        (status = 404, description = "Nobody has this id"),
     )
 )]
 pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
@@ -103,15 +111,14 @@ pub async fn get(request: HttpRequest, at: AtEvent) -> Response {
 /// Erase a person and every location of theirs
 #[utoipa::path(
     delete,
-    path = "/api/persons/{id}",
+    path = "/persons/{id}",
     operation_id = "delete_person",
     tag = "persons",
     params(("id" = i64, Path, description = "The person's id", minimum = 1, example = 300)),
     responses(
         (status = 204, description = "Erased"),
-        (status = 400, description = "The id is no id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "Nobody has this id", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "The id is no id"),
+        (status = 404, description = "Nobody has this id"),
     )
 )]
 pub async fn delete(request: HttpRequest, at: AtEvent) -> Response {

@@ -5,8 +5,11 @@ use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde::Serialize;
+use serde_json::json;
 use std::fmt;
 use std::time::Duration;
+use utoipa::PartialSchema;
+use utoipa::openapi::{ContentBuilder, Header, Ref, Response, ResponseBuilder};
 
 /// An answer that is not the one that was asked for.
 #[derive(Debug)]
@@ -36,6 +39,28 @@ pub struct ProblemJson<'a> {
     detail: &'a str,
     /// Every field that is wrong; empty when the problem is no field's.
     errors: Vec<FieldProblem>,
+}
+
+/// The name of the one response that every problem is documented by.
+pub const RESPONSE: &str = "Problem";
+
+/// The documentation of that response.
+pub fn response() -> Response {
+    let example = json!({
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "latitude: must be a number from -90 to 90; got 91",
+        "errors": [{"field": "latitude", "message": "must be a number from -90 to 90; got 91"}],
+    });
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).example(Some(example));
+    let mut wait = Header::new(u32::schema());
+    wait.description = Some("Seconds to wait; with 429 and 503".to_owned());
+    ResponseBuilder::new()
+        .description("RFC 9457 problem details: what went wrong and what to do about it")
+        .content("application/problem+json", content.build())
+        .header("Retry-After", wait)
+        .build()
 }
 
 /// One thing that is wrong with what was sent.

@@ -2,7 +2,8 @@
 
 use super::Response;
 use super::extract::below;
-use super::problem::{FieldProblem, Problem, ProblemJson};
+use super::problem::{FieldProblem, Problem};
+use super::routes::operations;
 use crate::domain::Error;
 use crate::service::record::{Outcome, Outcomes, Receipt};
 use crate::service::{AtEvent, Fate};
@@ -11,6 +12,8 @@ use actix_web::http::header::{CACHE_CONTROL, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+operations!(get);
 
 /// A location that is queued for good.
 #[derive(Serialize, ToSchema)]
@@ -115,15 +118,14 @@ pub(super) fn queued_batch(outcomes: Outcomes) -> Response {
 /// Only where locations go through Kafka; elsewhere there are no receipts.
 #[utoipa::path(
     get,
-    path = "/api/receipts/{receipt}",
+    path = "/receipts/{receipt}",
     operation_id = "get_receipt",
     tag = "locations",
     params(("receipt" = String, Path, description = "From the answer to the recording", example = "3-12345")),
     responses(
         (status = 200, description = "What became of it", body = ReceiptStatus),
-        (status = 400, description = "That is no receipt", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such receipt, or what became of it is not known any more", body = ProblemJson, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = ProblemJson, content_type = "application/problem+json"),
+        (status = 400, description = "That is no receipt"),
+        (status = 404, description = "There is no such receipt, or what became of it is not known any more"),
     )
 )]
 pub async fn get(request: HttpRequest, at: AtEvent) -> Response {

@@ -1,7 +1,8 @@
 //! The server: which path goes where, and what goes around every request.
 
-use super::owntracks::{self, OwnTracks, OwnTracksArgs};
-use super::{connections, docs, events, locations, persons, problem, receipts};
+use super::owntracks::{OwnTracks, OwnTracksArgs};
+use super::routes::resource;
+use super::{docs, problem};
 use crate::domain::Error;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
@@ -12,16 +13,14 @@ use crate::runtime::{
 use crate::service::Service;
 use actix_cors::Cors;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
+    CACHE_CONTROL, CONTENT_DISPOSITION, ETAG, ETag, EntityTag, IfNoneMatch, LINK, LOCATION, RETRY_AFTER,
     X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Compress, DefaultHeaders, Next, from_fn};
-use actix_web::{
-    App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, Resource, ResponseError, Route, web,
-};
+use actix_web::{App, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, ResponseError, web};
 use serde::Serialize;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::TcpListener;
@@ -134,109 +133,20 @@ pub async fn serve(
 }
 
 fn routes(config: &mut web::ServiceConfig) {
-    of_event(config, "/api");
+    for path in docs::paths() {
+        config.service(path.resource().wrap(from_fn(time_limit)));
+    }
+    // Other names of what is documented under one.
+    for (alias, route) in [("/health", reading().to(docs::health)), ("/api/", reading().to(docs::index))] {
+        config.service(resource(alias, "GET, HEAD", [route]));
+    }
     config
-        .service(path(
-            "/api/events",
-            "GET, HEAD, POST",
-            vec![web::get().to(events::list), web::head().to(events::list), web::post().to(events::create)],
-        ))
-        .service(path(
-            "/api/events/{event}",
-            "GET, HEAD, PATCH, DELETE",
-            vec![
-                web::get().to(events::get),
-                web::head().to(events::get),
-                web::patch().to(events::change),
-                web::delete().to(events::delete),
-            ],
-        ));
-    of_event(config, "/api/events/{event}");
-    config
-        .service(path("/health", "GET, HEAD", vec![web::get().to(health), web::head().to(health)]))
-        .service(path("/api/health", "GET, HEAD", vec![web::get().to(health), web::head().to(health)]))
-        .service(path("/openapi.json", "GET, HEAD", vec![web::get().to(docs::openapi), web::head().to(docs::openapi)]))
-        .service(path("/api", "GET, HEAD", vec![reading().to(docs::index)]))
-        .service(path("/api/", "GET, HEAD", vec![reading().to(docs::index)]))
         .service(
             web::resource("/{file:[^/]*}")
                 .route(reading().to(docs::swagger_ui))
                 .default_service(web::to(problem::no_such_path)),
         )
         .default_service(web::to(problem::no_such_path));
-}
-
-/// What there is of each event; without one in the path it is the default one's.
-fn of_event(config: &mut web::ServiceConfig, prefix: &str) {
-    let path = |below: &str, allow, routes: Vec<Route>| path(&format!("{prefix}{below}"), allow, routes);
-    // What comes most often first: each path before the one that matches is tried.
-    config
-        .service(path("/locations", "POST", vec![web::post().to(locations::record)]))
-        .service(path("/locations/batch", "POST", vec![web::post().to(locations::record_batch)]))
-        .service(path("/locations/owntracks", "POST", vec![web::post().to(owntracks::record)]))
-        .service(path(
-            "/persons",
-            "GET, HEAD, POST",
-            vec![web::get().to(persons::list), web::head().to(persons::list), web::post().to(persons::create)],
-        ))
-        .service(path(
-            "/persons/{id}",
-            "GET, HEAD, DELETE",
-            vec![web::get().to(persons::get), web::head().to(persons::get), web::delete().to(persons::delete)],
-        ))
-        .service(path(
-            "/persons/{id}/locations",
-            "GET, HEAD",
-            vec![web::get().to(locations::of_person), web::head().to(locations::of_person)],
-        ))
-        .service(path(
-            "/persons/{id}/days",
-            "GET, HEAD",
-            vec![web::get().to(connections::days), web::head().to(connections::days)],
-        ))
-        .service(path(
-            "/persons/{id}/connections",
-            "GET, HEAD",
-            vec![web::get().to(connections::list), web::head().to(connections::list)],
-        ))
-        .service(path(
-            "/persons/{id}/connections/{other_id}",
-            "GET, HEAD",
-            vec![web::get().to(connections::between), web::head().to(connections::between)],
-        ))
-        .service(path(
-            "/persons/{id}/connection",
-            "GET, HEAD",
-            vec![web::get().to(connections::nearby), web::head().to(connections::nearby)],
-        ))
-        .service(path(
-            "/locations/{id}",
-            "GET, HEAD, DELETE",
-            vec![web::get().to(locations::get), web::head().to(locations::get), web::delete().to(locations::delete)],
-        ))
-        .service(path(
-            "/receipts/{receipt}",
-            "GET, HEAD",
-            vec![web::get().to(receipts::get), web::head().to(receipts::get)],
-        ));
-}
-
-/// A path, the methods it takes, what it says to others, and how long it may take.
-fn path(pattern: &str, allow: &'static str, routes: Vec<Route>) -> impl HttpServiceFactory + use<> + 'static {
-    let resource = routes.into_iter().fold(web::resource(pattern), Resource::route);
-    let resource = resource.default_service(web::to(move |request: HttpRequest| async move {
-        if request.method() == Method::OPTIONS {
-            return Ok(HttpResponse::NoContent().insert_header((ALLOW, allow)).finish());
-        }
-        Err::<HttpResponse, _>(problem::wrong_method(request.method(), allow))
-    }));
-    resource.wrap(from_fn(time_limit))
-}
-
-/// Whether the API is up, as the proof of concept answered it
-#[utoipa::path(get, path = "/api/health", tag = "service", responses((status = 200, description = "It is", body = String, content_type = "application/json", example = json!("healthy"))))]
-pub async fn health() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json("healthy")
 }
 
 /// A page of a list, with a link to the next one.

@@ -236,7 +236,8 @@ impl<R> Stream for Timed<R> {
             }
             return Poll::Ready(row);
         }
-        let wait = this.wait.get_or_insert_with(|| Wait { began: this.flight.take_off(), over: this.flight.over().boxed() });
+        let wait =
+            this.wait.get_or_insert_with(|| Wait { began: this.flight.take_off(), over: this.flight.over().boxed() });
         ready!(wait.over.poll_unpin(cx));
         let began = wait.began;
         this.wait = None;

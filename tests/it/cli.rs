@@ -15,6 +15,7 @@ async fn help_lists_the_roles_and_every_option_has_a_variable() {
         "serve-api",
         "serve-app",
         "serve-grpc",
+        "openapi",
         "consume",
         "standalone",
         "migrate",

@@ -1,11 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import * as v from 'valibot';
+import { describe, expect, it, vi } from 'vitest';
 import { setConfig } from '../config';
 import { answer } from '../test/api';
-import { address, ApiError, get, nextPage } from './client';
+import { api, ApiError, ask, nextCursor } from './client';
 import { PersonSchema } from './schema';
 
+const person = (signal?: AbortSignal) =>
+  ask((how) => api.GET('/api/persons/{id}', { ...how, params: { path: { id: 1 } } }), PersonSchema, signal);
+
 const failure = async () => {
-  const error: unknown = await get(address('/api/persons/1'), PersonSchema).catch((caught: unknown) => caught);
+  const error: unknown = await person().catch((caught: unknown) => caught);
   if (!(error instanceof ApiError)) throw new Error('no ApiError');
   return error;
 };
@@ -19,18 +23,34 @@ describe('the API', () => {
     expect(setConfig({ api_url: 'https://api.test/' }, page).apiUrl).toBe('https://api.test');
   });
 
-  it('gets parameters, without those that are undefined', () => {
-    expect(address('/api/persons', { q: 'a&b', limit: 100, cursor: undefined })).toBe(
-      'http://api.test/api/persons?q=a%26b&limit=100',
+  it('gets parameters, without those that are undefined', async () => {
+    const asked = answer(() => ({ body: [] }));
+    const query = { q: 'a&b', limit: 100, cursor: undefined };
+    await ask((how) => api.GET('/api/persons', { ...how, params: { query } }), v.array(PersonSchema));
+    expect(asked[0]?.query.toString()).toBe('q=a%26b&limit=100');
+  });
+
+  it('is not asked any longer when nobody wants the answer', async () => {
+    const stop = new AbortController();
+    vi.stubGlobal(
+      'fetch',
+      (_: Request, { signal }: { signal: AbortSignal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            reject(signal.reason as Error);
+          });
+          stop.abort();
+        }),
     );
+    await expect(person(stop.signal)).rejects.toMatchObject({ name: 'AbortError' });
   });
 
   it('says where the next page is', () => {
-    expect(nextPage('</api/persons?cursor=x>; rel="next"')).toBe('http://api.test/api/persons?cursor=x');
-    expect(nextPage('<http://inside/api/persons?cursor=x>; rel=next')).toBe('http://api.test/api/persons?cursor=x');
-    expect(nextPage('</a?b=1,2>; rel="prev", </c?d>; title="t"; rel="next"')).toBe('http://api.test/c?d');
-    expect(nextPage('</a>; rel="prev"')).toBeUndefined();
-    expect(nextPage(null)).toBeUndefined();
+    expect(nextCursor('</api/persons?q=a&cursor=x>; rel="next"')).toBe('x');
+    expect(nextCursor('<http://inside/api/persons?cursor=x>; rel=next')).toBe('x');
+    expect(nextCursor('</a?b=1,2&cursor=y>; rel="prev", </c?cursor=z>; title="t"; rel="next"')).toBe('z');
+    expect(nextCursor('</a?cursor=y>; rel="prev"')).toBeUndefined();
+    expect(nextCursor(null)).toBeUndefined();
   });
 
   it('is understood when it refuses', async () => {

@@ -1,5 +1,7 @@
+import createClient from 'openapi-fetch';
 import * as v from 'valibot';
 import { config } from '../config';
+import type { paths } from './openapi';
 import { ProblemSchema } from './schema';
 
 /** A question that takes longer than this has failed. */
@@ -39,87 +41,93 @@ export class ApiError extends Error {
   }
 }
 
-type Query = Record<string, string | number | undefined>;
+/** The API as its document describes it, asked for JSON; `openapi.ts` is made from docs/openapi.json by `make openapi`. */
+export const api = createClient<paths, 'application/json'>();
 
-/** The address of an API path with its parameters; undefined ones are left out. */
-export function address(path: string, query: Query = {}): string {
-  const search = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value));
-  return config().apiUrl + path + (search.size > 0 ? `?${search}` : '');
+/** How a call is sent: given to each of `api`'s. */
+export interface Transport {
+  baseUrl: string;
+  fetch: (request: Request) => Promise<Response>;
 }
 
-/** The address of the next page from a `Link` header, on the API's own origin; undefined on the last page. */
-export function nextPage(header: string | null): string | undefined {
+/** What `api`'s calls return. */
+interface Called<D> {
+  data?: D;
+  error?: unknown;
+  response: Response;
+}
+
+/** The position of the next page, from a `Link` header; undefined on the last page. */
+export function nextCursor(header: string | null): string | undefined {
   for (const link of (header ?? '').split(/,\s*(?=<)/)) {
     const found = /^\s*<([^>]*)>\s*;(.*)$/.exec(link);
     if (found?.[1] === undefined || !/(?:^|;)\s*rel\s*=\s*"?next"?/i.test(found[2] ?? '')) continue;
-    const url = new URL(found[1], config().apiUrl);
-    // A proxy may know the API by another name; the path is what counts.
-    return config().apiUrl + url.pathname + url.search;
+    return new URL(found[1], config().apiUrl).searchParams.get('cursor') ?? undefined;
   }
   return undefined;
 }
 
-async function send(url: string, init: RequestInit): Promise<Response> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  let response: Response;
-  try {
-    response = await fetch(url, { ...init, signal: init.signal ? AbortSignal.any([init.signal, timeout]) : timeout });
-  } catch (cause) {
-    if (init.signal?.aborted) throw cause;
-    throw new ApiError('unreachable', 'no answer', { cause });
-  }
-  if (response.ok) return response;
-  const body: unknown = await response.json().catch(() => ({}));
+function refusal(response: Response, body: unknown): ApiError {
   const problem = v.safeParse(ProblemSchema, body);
   const { detail, title, errors } = problem.success ? problem.output : { detail: '', title: '', errors: [] };
   const wait = Number(response.headers.get('retry-after') ?? NaN);
-  throw new ApiError('status', detail || title || response.statusText || `status ${response.status}`, {
+  return new ApiError('status', detail || title || response.statusText || `status ${response.status}`, {
     status: response.status,
     fields: errors,
     ...(Number.isFinite(wait) ? { retryAfter: wait } : {}),
   });
 }
 
-async function read<T>(response: Response, schema: v.GenericSchema<unknown, T>): Promise<T> {
+/** Makes a call; the answer, checked when it arrives, and the response that it came in. */
+async function answered<I, D extends I, T>(
+  call: (transport: Transport) => Promise<Called<D>>,
+  schema: v.GenericSchema<I, T>,
+  signal: AbortSignal | undefined,
+): Promise<{ body: T; response: Response }> {
+  let response: Response | undefined;
+  const send = async (request: Request) => {
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    try {
+      response = await fetch(request, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+      return response;
+    } catch (cause) {
+      if (signal?.aborted) throw cause;
+      throw new ApiError('unreachable', 'no answer', { cause });
+    }
+  };
   try {
-    return v.parse(schema, await response.json());
+    const called = await call({ baseUrl: config().apiUrl, fetch: send });
+    if (!called.response.ok) throw refusal(called.response, called.error);
+    return { body: v.parse(schema, called.data), response: called.response };
   } catch (cause) {
+    // Without a response the error tells by itself why there is none.
+    if (cause instanceof ApiError || response === undefined) throw cause;
+    if (!response.ok) throw refusal(response, undefined);
     throw new ApiError('unexpected', `unexpected answer of ${response.url}`, { status: response.status, cause });
   }
 }
 
-/** Reads one thing. */
-export async function get<T>(url: string, schema: v.GenericSchema<unknown, T>, signal?: AbortSignal): Promise<T> {
-  return read(await send(url, signal ? { signal } : {}), schema);
+/** The answer to a call of `api`; one that is not of this shape is an error. */
+export async function ask<I, D extends I, T>(
+  call: (transport: Transport) => Promise<Called<D>>,
+  schema: v.GenericSchema<I, T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  return (await answered(call, schema, signal)).body;
 }
 
 export interface Page<T> {
   items: T[];
-  /** Address of the next page; undefined on the last. */
+  /** Where the next page begins; undefined on the last. */
   next: string | undefined;
 }
 
-/** Reads one page of a list. */
-export async function getPage<T>(
-  url: string,
-  schema: v.GenericSchema<unknown, T>,
+/** One page of a list. */
+export async function askPage<I, D extends I, T>(
+  call: (transport: Transport) => Promise<Called<D[]>>,
+  schema: v.GenericSchema<I, T>,
   signal?: AbortSignal,
 ): Promise<Page<T>> {
-  const response = await send(url, signal ? { signal } : {});
-  return { items: await read(response, v.array(schema)), next: nextPage(response.headers.get('link')) };
-}
-
-/** Sends JSON; the answer and its status. */
-export async function post<T>(
-  url: string,
-  body: unknown,
-  schema: v.GenericSchema<unknown, T>,
-): Promise<{ status: number; body: T }> {
-  const response = await send(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  return { status: response.status, body: await read(response, schema) };
+  const { body, response } = await answered<I[], D[], T[]>(call, v.array(schema), signal);
+  return { items: body, next: nextCursor(response.headers.get('link')) };
 }

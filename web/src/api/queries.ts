@@ -2,7 +2,8 @@ import { infiniteQueryOptions, QueryClient, queryOptions } from '@tanstack/react
 import * as v from 'valibot';
 import { dayEnd, dayStart, toApi, type DayCount } from '../lib/time';
 import type { Meeting, Range } from '../lib/search';
-import { address, ApiError, get, getPage, post, type Page } from './client';
+import { api, ApiError, ask, askPage, type Page } from './client';
+import type { components, paths } from './openapi';
 import {
   ConnectionSchema,
   DaySchema,
@@ -13,6 +14,8 @@ import {
   ReceiptSchema,
   type Connection,
   type Encounter,
+  type NewLocation,
+  type NewPerson,
   type Person,
   type PersonLocation,
 } from './schema';
@@ -46,11 +49,22 @@ export function makeQueryClient(): QueryClient {
   });
 }
 
+/** Where a list begins. */
+const FIRST: string | undefined = undefined;
+
+/** A person's id as it stands in the page's address; of one that is no number the server says so. */
+const byId = (id: string) => ({ id: id as unknown as number });
+
 export function peopleQuery(q: string) {
   return infiniteQueryOptions({
     queryKey: ['people', q],
-    queryFn: ({ pageParam, signal }) => getPage(pageParam, PersonSchema, signal),
-    initialPageParam: address('/api/persons', { q: q || undefined, limit: PAGE }),
+    queryFn: ({ pageParam: cursor, signal }) =>
+      askPage(
+        (how) => api.GET('/api/persons', { ...how, params: { query: { q: q || undefined, limit: PAGE, cursor } } }),
+        PersonSchema,
+        signal,
+      ),
+    initialPageParam: FIRST,
     getNextPageParam: (page) => page.next,
     // Asking anew means every page that was loaded, which may be hundreds.
     staleTime: 10 * 60_000,
@@ -62,12 +76,11 @@ export function peopleQuery(q: string) {
 export function personQuery(id: string) {
   return queryOptions({
     queryKey: ['person', id],
-    queryFn: ({ signal }) => get(address(`/api/persons/${encodeURIComponent(id)}`), PersonSchema, signal),
+    queryFn: ({ signal }) =>
+      ask((how) => api.GET('/api/persons/{id}', { ...how, params: { path: byId(id) } }), PersonSchema, signal),
     staleTime: 5 * 60_000,
   });
 }
-
-const locations = (id: string) => address.bind(null, `/api/persons/${encodeURIComponent(id)}/locations`);
 
 /** A range that is not known yet is not asked for. */
 function limits(range: Range | null, zone: string) {
@@ -83,8 +96,12 @@ export function daysQuery(id: string, zone: string) {
   return queryOptions({
     queryKey: ['days', id, zone],
     queryFn: async ({ signal }): Promise<DayCount[]> => {
-      const url = address(`/api/persons/${encodeURIComponent(id)}/days`, { tz: zone });
-      return (await get(url, v.array(DaySchema), signal)).map(({ date, locations }) => ({ day: date, locations }));
+      const days = await ask(
+        (how) => api.GET('/api/persons/{id}/days', { ...how, params: { path: byId(id), query: { tz: zone } } }),
+        v.array(DaySchema),
+        signal,
+      );
+      return days.map(({ date, locations }) => ({ day: date, locations }));
     },
   });
 }
@@ -92,20 +109,28 @@ export function daysQuery(id: string, zone: string) {
 /** The API refuses a gap shorter than the window. */
 function meeting({ distance, minutes }: Meeting) {
   const within = minutes * 60;
-  return { distance, within, gap: Math.max(600, within) };
+  return { distance, within: String(within), gap: String(Math.max(600, within)) };
 }
 
 /** Whom the person met, most time together first. */
 export function connectionsQuery(id: string, range: Range | null, zone: string, how: Meeting, atLeast: number) {
   return infiniteQueryOptions({
     queryKey: ['connections', id, range, zone, how, atLeast],
-    queryFn: ({ pageParam, signal }) => getPage<Connection>(pageParam, ConnectionSchema, signal),
-    initialPageParam: address(`/api/persons/${encodeURIComponent(id)}/connections`, {
-      ...limits(range, zone),
-      ...meeting(how),
-      min_duration: atLeast > 0 ? atLeast * 60 : undefined,
-      limit: PAGE,
-    }),
+    queryFn: ({ pageParam: cursor, signal }): Promise<Page<Connection>> => {
+      const query = {
+        ...limits(range, zone),
+        ...meeting(how),
+        min_duration: atLeast > 0 ? String(atLeast * 60) : undefined,
+        limit: PAGE,
+        cursor,
+      };
+      return askPage(
+        (by) => api.GET('/api/persons/{id}/connections', { ...by, params: { path: byId(id), query } }),
+        ConnectionSchema,
+        signal,
+      );
+    },
+    initialPageParam: FIRST,
     getNextPageParam: (page) => page.next,
   });
 }
@@ -117,31 +142,35 @@ export interface Met {
   encounter: Encounter;
 }
 
+type ConnectionsQuery = NonNullable<paths['/api/persons/{id}/connections']['get']['parameters']['query']>;
+
+function metPage(id: string, query: ConnectionsQuery, signal: AbortSignal) {
+  return askPage(
+    (by) => api.GET('/api/persons/{id}/connections', { ...by, params: { path: byId(id), query } }),
+    DetailedConnectionSchema,
+    signal,
+  );
+}
+
 /** Every encounter of the range, with whomever, oldest first; cut after `MAX_ENCOUNTERS`. */
 export function metQuery(id: string, range: Range, zone: string, how: Meeting) {
   return queryOptions({
     queryKey: ['met', id, range, zone, how],
     queryFn: async ({ signal }) => {
       const met: Met[] = [];
-      let url: string | undefined = address(`/api/persons/${encodeURIComponent(id)}/connections`, {
-        ...limits(range, zone),
-        ...meeting(how),
-        include: 'encounters',
-        limit: 1_000,
-      });
-      while (url !== undefined && met.length < MAX_ENCOUNTERS) {
-        const page: Page<v.InferOutput<typeof DetailedConnectionSchema>> = await getPage(
-          url,
-          DetailedConnectionSchema,
-          signal,
-        );
-        for (const { person, met: encounters } of page.items)
+      const query = { ...limits(range, zone), ...meeting(how), include: 'encounters', limit: 1_000 };
+      let cursor: string | undefined;
+      do {
+        const page = await metPage(id, { ...query, cursor }, signal);
+        for (const { person, met: encounters } of page.items) {
+          if (!encounters) throw new ApiError('unexpected', 'encounters were asked for and did not come');
           for (const encounter of encounters)
             met.push({ id: `${person.id}-${encounter.start.getTime()}`, person, encounter });
-        url = page.next;
-      }
+        }
+        cursor = page.next;
+      } while (cursor !== undefined && met.length < MAX_ENCOUNTERS);
       met.sort((a, b) => +a.encounter.start - +b.encounter.start || a.person.id - b.person.id);
-      return { met, truncated: url !== undefined };
+      return { met, truncated: cursor !== undefined };
     },
   });
 }
@@ -151,15 +180,29 @@ export function encountersQuery(id: string, other: string, range: Range | null, 
   return queryOptions({
     queryKey: ['encounters', id, other, range, zone, how],
     queryFn: ({ signal }) =>
-      get(
-        address(`/api/persons/${encodeURIComponent(id)}/connections/${encodeURIComponent(other)}`, {
-          ...limits(range, zone),
-          ...meeting(how),
-        }),
+      ask(
+        (by) =>
+          api.GET('/api/persons/{id}/connections/{other_id}', {
+            ...by,
+            params: {
+              path: { ...byId(id), other_id: byId(other).id },
+              query: { ...limits(range, zone), ...meeting(how) },
+            },
+          }),
         v.array(EncounterSchema),
         signal,
       ),
   });
+}
+
+type LocationsQuery = NonNullable<paths['/api/persons/{id}/locations']['get']['parameters']['query']>;
+
+function trackPage(id: string, query: LocationsQuery, signal: AbortSignal) {
+  return askPage(
+    (by) => api.GET('/api/persons/{id}/locations', { ...by, params: { path: byId(id), query } }),
+    LocationSchema,
+    signal,
+  );
 }
 
 /** Where the person was in the range, oldest first; cut after `MAX_DRAWN` locations. */
@@ -168,38 +211,27 @@ export function trackQuery(id: string, range: Range, zone: string) {
     queryKey: ['track', id, range, zone],
     queryFn: async ({ signal }) => {
       const items: PersonLocation[] = [];
-      let url: string | undefined = locations(id)({ ...limits(range, zone), limit: 10_000 });
-      while (url !== undefined && items.length < MAX_DRAWN) {
-        const page: { items: PersonLocation[]; next: string | undefined } = await getPage(url, LocationSchema, signal);
+      let cursor: string | undefined;
+      do {
+        const page = await trackPage(id, { ...limits(range, zone), limit: 10_000, cursor }, signal);
         items.push(...page.items);
-        url = page.next;
-      }
-      return { items, truncated: url !== undefined };
+        cursor = page.next;
+      } while (cursor !== undefined && items.length < MAX_DRAWN);
+      return { items, truncated: cursor !== undefined };
     },
   });
 }
 
-export interface NewPerson {
-  first_name: string;
-  last_name: string;
-  company_name: string;
-}
-
 export async function addPerson(person: NewPerson): Promise<Person> {
-  return (await post(address('/api/persons'), person, PersonSchema)).body;
-}
-
-/** A location as it was typed; what is no number stays text, so that the server's words tell what is wrong with it. */
-export interface NewLocation {
-  person_id: number;
-  latitude: number | string;
-  longitude: number | string;
-  creation_time?: string;
-  accuracy_m?: number | string;
+  return ask((how) => api.POST('/api/persons', { ...how, body: person }), PersonSchema);
 }
 
 /** The stored location, or null when it is queued and will be stored in a moment. */
 export async function recordLocation(location: NewLocation): Promise<PersonLocation | null> {
-  const { body } = await post(address('/api/locations'), location, v.union([LocationSchema, ReceiptSchema]));
-  return 'receipt' in body ? null : body;
+  const body = location as components['schemas']['NewLocation'];
+  const answer = await ask(
+    (how) => api.POST('/api/locations', { ...how, body }),
+    v.union([LocationSchema, ReceiptSchema]),
+  );
+  return 'receipt' in answer ? null : answer;
 }

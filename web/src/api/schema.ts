@@ -1,4 +1,10 @@
 import * as v from 'valibot';
+import type { components } from './openapi';
+
+// What the API's document says of its answers is in openapi.ts. Here it is checked when they arrive, and times become dates;
+// what is no longer as the document says does not compile where it is asked for (client.ts).
+
+type Schemas = components['schemas'];
 
 const Instant = v.pipe(
   v.string(),
@@ -13,7 +19,9 @@ export const PersonSchema = v.object({
   company_name: v.string(),
 });
 /** An attendee. */
-export type Person = v.InferOutput<typeof PersonSchema>;
+export type Person = Schemas['Person'];
+/** An attendee to be. */
+export type NewPerson = Schemas['NewPerson'];
 
 export const LocationSchema = v.object({
   id: v.number(),
@@ -25,6 +33,12 @@ export const LocationSchema = v.object({
 });
 /** One fix of one person. */
 export type PersonLocation = v.InferOutput<typeof LocationSchema>;
+/** A location as it was typed; what is no number stays text, so that the server's words tell what is wrong with it. */
+export type NewLocation = Omit<Schemas['NewLocation'], 'latitude' | 'longitude' | 'accuracy_m'> & {
+  latitude: number | string;
+  longitude: number | string;
+  accuracy_m?: number | string;
+};
 
 export const DaySchema = v.object({ date: v.string(), locations: v.number() });
 
@@ -57,8 +71,8 @@ export const ConnectionSchema = v.object({
 /** Somebody met: all encounters in a range, summed up. Durations in seconds. */
 export type Connection = v.InferOutput<typeof ConnectionSchema>;
 
-/** Somebody met, and each time that they were together, oldest first. */
-export const DetailedConnectionSchema = v.object({ person: PersonSchema, met: v.array(EncounterSchema) });
+/** Somebody met, and each time that they were together, oldest first: there when it was asked for. */
+export const DetailedConnectionSchema = v.object({ person: PersonSchema, met: v.optional(v.array(EncounterSchema)) });
 
 export const ReceiptSchema = v.object({ receipt: v.string() });
 

@@ -17,23 +17,22 @@ export interface Said {
 /** Answers the page's questions; `undefined` means that nobody answers. Returns what was asked. */
 export function answer(how: (asked: Asked) => Said | undefined): Asked[] {
   const all: Asked[] = [];
-  vi.stubGlobal('fetch', (input: string, init: RequestInit = {}) => {
-    const url = new URL(input);
+  vi.stubGlobal('fetch', async (request: Request) => {
+    const url = new URL(request.url);
+    const body = await request.text();
     const asked = {
-      method: init.method ?? 'GET',
+      method: request.method,
       path: url.pathname,
       query: url.searchParams,
-      body: typeof init.body === 'string' ? (JSON.parse(init.body) as unknown) : undefined,
+      body: body === '' ? undefined : (JSON.parse(body) as unknown),
     };
     all.push(asked);
     const said = how(asked);
-    if (!said) return Promise.reject(new TypeError('Failed to fetch'));
-    return Promise.resolve(
-      new Response(JSON.stringify(said.body), {
-        status: said.status ?? 200,
-        headers: { 'content-type': 'application/json', ...(said.link === undefined ? {} : { link: said.link }) },
-      }),
-    );
+    if (!said) throw new TypeError('Failed to fetch');
+    return new Response(JSON.stringify(said.body), {
+      status: said.status ?? 200,
+      headers: { 'content-type': 'application/json', ...(said.link === undefined ? {} : { link: said.link }) },
+    });
   });
   return all;
 }
