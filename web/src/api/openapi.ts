@@ -127,7 +127,12 @@ export interface paths {
          * Record a location from the OwnTracks app
          * @description What the app sends in its HTTP mode; use this address as its URL. User and device come from the headers `X-Limit-U` and
          *     `X-Limit-D`, which the app sends, from the parameters `u` and `d`, or from the message's `topic`. Whose they are is
-         *     configured (`OWNTRACKS_USERS`). Messages of other kinds are accepted and left alone.
+         *     configured (`OWNTRACKS_USERS`). Several messages may come as a list.
+         *
+         *     The app sends whatever is not answered with 200 again and again, and nothing else before it. So all is answered with 200 that no
+         *     repetition would make good: messages of other kinds and encrypted ones, what is damaged or wrong, and what is no fix: at (0, 0)
+         *     exactly, with a negative `acc`, or from before 2000. It is counted and logged. An error means that the phone is to keep what it
+         *     has, because the server or its configuration will change.
          */
         post: operations["record_owntracks_of_event"];
         delete?: never;
@@ -389,7 +394,12 @@ export interface paths {
          * Record a location from the OwnTracks app
          * @description What the app sends in its HTTP mode; use this address as its URL. User and device come from the headers `X-Limit-U` and
          *     `X-Limit-D`, which the app sends, from the parameters `u` and `d`, or from the message's `topic`. Whose they are is
-         *     configured (`OWNTRACKS_USERS`). Messages of other kinds are accepted and left alone.
+         *     configured (`OWNTRACKS_USERS`). Several messages may come as a list.
+         *
+         *     The app sends whatever is not answered with 200 again and again, and nothing else before it. So all is answered with 200 that no
+         *     repetition would make good: messages of other kinds and encrypted ones, what is damaged or wrong, and what is no fix: at (0, 0)
+         *     exactly, with a negative `acc`, or from before 2000. It is counted and logged. An error means that the phone is to keep what it
+         *     has, because the server or its configuration will change.
          */
         post: operations["record_owntracks"];
         delete?: never;
@@ -1522,7 +1532,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        /** @description A message of the app, with a `_type` */
+        /** @description A message of the app, with a `_type`, or a list of such messages */
         requestBody: {
             content: {
                 /**
@@ -1539,7 +1549,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Stored, or of a kind that is left alone: an empty list, as there is nothing to tell the app */
+            /** @description Stored, or left alone because it cannot be: an empty list, as there is nothing to tell the app */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1548,7 +1558,7 @@ export interface operations {
                     "application/json": unknown[];
                 };
             };
-            /** @description What was sent is not a message, or its location is wrong */
+            /** @description It is not said whose phone it is */
             400: components["responses"]["Problem"];
             /** @description The phone is nobody's, or there is no such event */
             404: components["responses"]["Problem"];
@@ -2391,7 +2401,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        /** @description A message of the app, with a `_type` */
+        /** @description A message of the app, with a `_type`, or a list of such messages */
         requestBody: {
             content: {
                 /**
@@ -2408,7 +2418,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Stored, or of a kind that is left alone: an empty list, as there is nothing to tell the app */
+            /** @description Stored, or left alone because it cannot be: an empty list, as there is nothing to tell the app */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2417,7 +2427,7 @@ export interface operations {
                     "application/json": unknown[];
                 };
             };
-            /** @description What was sent is not a message, or its location is wrong */
+            /** @description It is not said whose phone it is */
             400: components["responses"]["Problem"];
             /** @description The phone is nobody's */
             404: components["responses"]["Problem"];
