@@ -44,6 +44,7 @@ async fn schemathesis_finds_no_defect() {
     let examples = std::env::var("SCHEMATHESIS_EXAMPLES").unwrap_or_else(|_| "40".to_owned());
     // Not positive_data_acceptance: what is valid by its form may still be refused, such as an unknown person's location.
     let output = tokio::process::Command::new(program)
+        .args(["--config-file", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemathesis.toml")])
         .args(["run", &server.url("/openapi.json"), "--checks", "all", "--max-examples", &examples, "--seed", "1"])
         .args(["--exclude-checks", "positive_data_acceptance", "--generation-database", ":memory:", "--no-color"])
         .env("PYTHONUNBUFFERED", "1")
