@@ -32,6 +32,7 @@ mod memory;
 mod owntracks;
 mod partitions;
 mod persons;
+mod replica;
 mod rollout;
 mod rooms;
 mod schema;
