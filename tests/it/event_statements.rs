@@ -2,7 +2,7 @@
 //! that are listed here.
 
 use crate::support::recorder::{Asked, Recorder, asked_by_the_suite};
-use crate::support::{Database, Server, TABLES, TOPIC, Worker, divide, eventually, run, skipped, touched};
+use crate::support::{Database, Geography, Server, TABLES, TOPIC, Worker, divide, eventually, run, skipped, touched};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -58,7 +58,7 @@ fn without_plan(sql: &str) -> bool {
 
 /// Explains statements where every table of events is divided.
 async fn look(client: &Client, asked: Vec<Asked>) -> Looked {
-    let mut looked = Looked::default();
+    let (mut looked, geography) = (Looked::default(), Geography::of(client).await);
     for asked in asked.into_iter().flat_map(single) {
         let sql = asked.sql.trim_start().replace('"', "");
         if let Some((_, why)) = ROLES_ABOVE_EVENTS.iter().find(|(role, _)| *role == asked.application) {
@@ -72,7 +72,7 @@ async fn look(client: &Client, asked: Vec<Asked>) -> Looked {
         if inserts && !sql.contains("event_id") {
             looked.wrong.insert(format!("an insert that names no event: {sql}"));
         }
-        match touched(client, &asked).await {
+        match touched(client, &geography.here(asked.clone())).await {
             Ok(touched) => {
                 looked.reading += usize::from(!touched.is_empty());
                 if touched.values().any(|parts| parts.len() > 1) {

@@ -66,6 +66,40 @@ fn of_number(oid: u32) -> Type {
     Type::from_oid(oid).unwrap_or_else(|| Type::new(String::new(), oid, Kind::Simple, String::new()))
 }
 
+/// The first number that PostgreSQL gives to a type which is not its own.
+const FIRST_OID: u32 = 16_384;
+
+/// PostGIS's type of a place on the earth, and that of several: their numbers, which are others in each database.
+#[derive(Clone, Copy)]
+pub struct Geography {
+    one: u32,
+    several: u32,
+}
+
+impl Geography {
+    pub async fn of(client: &Client) -> Self {
+        let row = client.query_one("SELECT oid, typarray FROM pg_type WHERE oid = 'geography'::regtype", &[]).await;
+        let row = row.unwrap();
+        Self { one: row.get(0), several: row.get(1) }
+    }
+
+    /// What was asked of another database, with the numbers of this one. No other types than PostgreSQL's own and these two are sent.
+    pub fn here(self, mut asked: Asked) -> Asked {
+        for (oid, value) in asked.types.iter_mut().zip(&mut asked.values).filter(|(oid, _)| **oid >= FIRST_OID) {
+            // An array: how many dimensions, whether there are NULLs, the type of its elements. A place begins with the order of
+            // its bytes, which is 1 as the first byte.
+            *oid = match value {
+                Some(bytes) if bytes.len() >= 12 && bytes[0] == 0 => {
+                    bytes[8..12].copy_from_slice(&self.one.to_be_bytes());
+                    self.several
+                }
+                _ => self.one,
+            };
+        }
+        asked
+    }
+}
+
 /// The parts of the divided tables that a statement's plan looks into, for each table.
 pub type Touched = BTreeMap<&'static str, BTreeSet<String>>;
 

@@ -11,7 +11,7 @@ pub mod recorder;
 mod standby;
 
 pub use database::Database;
-pub use divided::{TABLES, divide, touched};
+pub use divided::{Geography, TABLES, divide, touched};
 pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, produce_packed, serve_api, serve_grpc};
 pub use own_server::OwnServer;
 pub use phone::{Phone, location, positions};
