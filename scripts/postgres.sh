@@ -2,7 +2,9 @@
 # A private PostgreSQL with PostGIS, for development and tests. Nothing of the system's own PostgreSQL is touched.
 #
 #   postgres.sh install                              programs, through apt if they are missing
-#   postgres.sh start DIR [--fast] [--set NAME=VALUE]…   starts the cluster of DIR, making it first if need be
+#   postgres.sh start DIR [--fast] [--of DIR2] [--set NAME=VALUE]…
+#                                                    starts the cluster of DIR, making it first if need be; with --of as a
+#                                                    standby that follows the one of DIR2, which must run
 #   postgres.sh stop DIR                             stops it, if it runs
 #   postgres.sh remove DIR                           stops it and removes all its data
 #   postgres.sh status DIR                           exit status 0 while it runs
@@ -89,6 +91,20 @@ create() {
   mv "$fresh" "$DATA" # last, so that an interrupted start leaves no half-made cluster
 }
 
+# Copies the cluster of another directory; the copy follows it.
+follow() {
+  local fresh=$DATA.new secret
+  say "making a standby of the PostgreSQL in $FOLLOWED, in $HOME_DIR"
+  secret=$(cat "$FOLLOWED/password") || die "no cluster in $FOLLOWED"
+  (umask 077 && echo "$secret" >"$DIR/password")
+  rm -rf "$fresh"
+  PGPASSWORD=$secret as_server "$BIN/pg_basebackup" -h 127.0.0.1 -p "$(cat "$FOLLOWED/port")" -U "$NAME" -w -D "$fresh" -R -X stream -c fast --no-sync >"$DIR/initdb.log" 2>&1 || {
+    cat "$DIR/initdb.log" >&2
+    die "pg_basebackup failed"
+  }
+  mv "$fresh" "$DATA"
+}
+
 # configure PORT SOCKETS [NAME=VALUE…]
 configure() {
   local port=$1 sockets=$2 setting
@@ -122,7 +138,9 @@ sql() { PGPASSWORD=$(cat "$DIR/password") PGCONNECT_TIMEOUT=5 "$BIN/psql" -X -q 
 start() {
   local port sockets try log
   FAST=
+  FOLLOWED=
   if [ "${1:-}" = --fast ]; then FAST=yes && shift; fi
+  if [ "${1:-}" = --of ]; then FOLLOWED=$2 && shift 2; fi
   local settings=()
   while [ "${1:-}" = --set ]; do settings+=("$2") && shift 2; done
   [ $# = 0 ] || die "unknown argument $1"
@@ -143,7 +161,7 @@ start() {
     rm -f "$DATA"/.s.PGSQL.*
   else
     BIN=$(find_bin) || die "PostgreSQL with PostGIS is missing; run: scripts/postgres.sh install"
-    create
+    if [ -n "$FOLLOWED" ]; then follow; else create; fi
   fi
   log=$HOME_DIR/postgres.log
   for try in 1 2 3; do

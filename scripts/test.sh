@@ -5,6 +5,7 @@
 # What the tests get by environment variables:
 #   UDACONNECT_TEST_DATABASE_URL  a PostgreSQL with PostGIS, as superuser; kept if given, then none is started
 #   UDACONNECT_TEST_KAFKA         host:port of a Kafka; kept if given
+#   UDACONNECT_TEST_STATEMENTS    a directory for what the program asks of PostgreSQL in all of them, which is looked at in the end
 #   UDACONNECT_TEST_SKIPPED       a file to which tests that cannot run on this machine add a line
 #   SCHEMATHESIS                  the program, when there is Python; tests that need it skip themselves otherwise
 set -euo pipefail
@@ -110,6 +111,11 @@ kafka() {
   check "tests against Apache Kafka" cargo test --locked --test it -- --ignored kafka
 }
 
+# What all passes have asked of the database: none of it touches the rows of two events.
+statements() {
+  check "statements of the whole suite" cargo test --locked --test it -- --ignored statements_of_the_whole_suite
+}
+
 # After the Rust tests, which have built the program that the chart's are tried on, and after Kafka's jars are here.
 chart() {
   local program
@@ -129,6 +135,9 @@ if have flock; then flock -n 8 || die "another make test runs in this checkout";
 UDACONNECT_TEST_SKIPPED=$ROOT/.dev/test.skipped
 export UDACONNECT_TEST_SKIPPED
 : >"$UDACONNECT_TEST_SKIPPED"
+UDACONNECT_TEST_STATEMENTS=$ROOT/.dev/test.statements
+export UDACONNECT_TEST_STATEMENTS
+rm -rf "$UDACONNECT_TEST_STATEMENTS"
 trap finish EXIT
 stop_on_signal
 
@@ -146,6 +155,7 @@ fi
 # With arguments the caller wants some Rust tests only.
 if [ $# = 0 ]; then
   kafka
+  statements
   chart
   web
 fi

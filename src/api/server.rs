@@ -97,6 +97,16 @@ pub async fn serve(
     } else {
         probes.dependency("postgres", postgres)
     };
+    let probes = if service.has_replica() {
+        let service = service.clone();
+        // Searches go to the primary while it is away.
+        probes.optional_dependency("replica", move || {
+            let service = service.clone();
+            async move { service.replica_ready().await.map_err(|error| error.to_string()) }
+        })
+    } else {
+        probes
+    };
     let token = shutdown.clone();
     let timeout = args.request_timeout;
     let workers = match args.http_workers {

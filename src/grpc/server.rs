@@ -130,6 +130,16 @@ pub async fn serve(
 fn probes(service: Service, shutdown: CancellationToken) -> Probes {
     let (asked, measured) = (service.clone(), service.clone());
     let probes = Probes::new(shutdown).gauges(move || measured.measure());
+    let probes = if service.has_replica() {
+        let service = service.clone();
+        // Searches go to the primary while it is away.
+        probes.optional_dependency("replica", move || {
+            let service = service.clone();
+            async move { service.replica_ready().await.map_err(|error| error.to_string()) }
+        })
+    } else {
+        probes
+    };
     // Ingest needs one of the two; it must go on while the other is away.
     if service.has_queue() {
         probes.dependency("kafka", move || std::future::ready(asked.queue_ready().map_err(|error| error.to_string())))

@@ -14,6 +14,16 @@ impl Service {
         self.store().ready().await
     }
 
+    /// Whether there is a replica of the database for searches.
+    pub fn has_replica(&self) -> bool {
+        self.store().has_replica()
+    }
+
+    /// Whether searches go to the replica; the error says why they go to the primary.
+    pub async fn replica_ready(&self) -> Result<()> {
+        self.store().replica_ready().await
+    }
+
     /// Whether Kafka takes what is sent; always, where there is none.
     pub fn queue_ready(&self) -> Result<()> {
         self.sink().check()

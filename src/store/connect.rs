@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
 
 /// Where the database is and how it is used.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +26,13 @@ pub struct DatabaseArgs {
     /// PostgreSQL with PostGIS, e.g. postgres://udaconnect@localhost/udaconnect; with ?sslmode= and &sslrootcert= as for psql
     #[arg(long, env, value_name = "URL", hide_env_values = true, required = true)]
     database_url: Option<DatabaseUrl>,
+    /// A streaming replica of it, which then answers searches (meetings, tracks, days, lists, exports); while it is away or too
+    /// far behind, the primary does
+    #[arg(long, env, value_name = "URL", hide_env_values = true)]
+    database_replica_url: Option<DatabaseUrl>,
+    /// How far behind the replica may be
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    database_replica_max_lag: u64,
     /// File that holds the password, if the URL has none (a mounted secret)
     #[arg(long, env, value_name = "FILE")]
     database_password_file: Option<PathBuf>,
@@ -52,6 +60,8 @@ const OLDEST_POSTGIS: (u32, u32) = (3, 0);
 /// Everything needed to open connections.
 #[derive(Clone)]
 pub(super) struct Connector {
+    /// The setting that leads there.
+    setting: &'static str,
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
     connect_timeout: Duration,
@@ -80,28 +90,70 @@ impl DatabaseArgs {
     /// Whether these can be used, as far as that shows without a server: the form of the URL, and the files of the password and
     /// of certificates.
     pub fn check(&self) -> Result<()> {
-        self.config().map(|_| ())
+        self.primary()?;
+        self.replica()?;
+        Ok(())
     }
 
-    fn config(&self) -> Result<(tokio_postgres::Config, Option<MakeRustlsConnect>)> {
-        let wrong = |why: String| Error::invalid("DATABASE_URL", why);
+    fn primary(&self) -> Result<Address> {
+        let wrong = |why: String| Error::invalid(PRIMARY, why);
         let url = self.database_url.as_ref().ok_or_else(|| wrong("must be given".to_owned()))?;
-        let parsed: Parsed = url.0.clone().map_err(wrong)?;
-        let tls = parsed.tls().map_err(wrong)?;
-        let mut config = parsed.config;
-        if let Some(path) = &self.database_password_file {
-            let password = std::fs::read_to_string(path).map_err(|e| {
-                Error::invalid("DATABASE_PASSWORD_FILE", format!("{} cannot be read: {e}", path.display()))
-            })?;
-            config.password(password.trim_end_matches(['\r', '\n']));
+        let (mut config, tls) = read(url).map_err(wrong)?;
+        if let Some(password) = self.password()? {
+            config.password(password);
         }
         Ok((config, tls))
     }
+
+    /// Where searches go, if that is another server. Its users are the primary's, and so are their passwords.
+    fn replica(&self) -> Result<Option<Address>> {
+        let Some(url) = &self.database_replica_url else { return Ok(None) };
+        let (mut config, tls) = read(url).map_err(|why| Error::invalid(REPLICA, why))?;
+        if config.get_password().is_none()
+            && let Some(password) = self.password()?
+        {
+            config.password(password);
+        }
+        Ok(Some((config, tls)))
+    }
+
+    fn password(&self) -> Result<Option<String>> {
+        let Some(path) = &self.database_password_file else { return Ok(None) };
+        let password = std::fs::read_to_string(path)
+            .map_err(|e| Error::invalid("DATABASE_PASSWORD_FILE", format!("{} cannot be read: {e}", path.display())))?;
+        Ok(Some(password.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// How far behind the replica may be.
+    pub(super) fn max_lag(&self) -> Duration {
+        Duration::from_secs(self.database_replica_max_lag)
+    }
+}
+
+/// How to reach a server, and how to encrypt the way there.
+type Address = (tokio_postgres::Config, Option<MakeRustlsConnect>);
+
+const PRIMARY: &str = "DATABASE_URL";
+const REPLICA: &str = "DATABASE_REPLICA_URL";
+
+fn read(url: &DatabaseUrl) -> std::result::Result<Address, String> {
+    let parsed: Parsed = url.0.clone()?;
+    let tls = parsed.tls()?;
+    Ok((parsed.config, tls))
 }
 
 impl Connector {
+    /// To the primary. `application` is what `pg_stat_activity` shows.
     pub(super) fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
-        let (mut config, tls) = args.config()?;
+        Ok(Self::to(PRIMARY, args.primary()?, args, application))
+    }
+
+    /// To the replica, if there is one.
+    pub(super) fn replica(args: &DatabaseArgs, application: &str) -> Result<Option<Self>> {
+        Ok(args.replica()?.map(|address| Self::to(REPLICA, address, args, application)))
+    }
+
+    fn to(setting: &'static str, (mut config, tls): Address, args: &DatabaseArgs, application: &str) -> Self {
         if config.get_application_name().is_none() {
             config.application_name(format!("udaconnect {application}"));
         }
@@ -120,7 +172,8 @@ impl Connector {
         config.connect_timeout(Duration::from_secs(args.database_connect_timeout));
         config.keepalives_idle(Duration::from_secs(30));
         config.tcp_user_timeout(Duration::from_secs(30));
-        Ok(Self {
+        Self {
+            setting,
             config,
             tls,
             connect_timeout: Duration::from_secs(args.database_connect_timeout),
@@ -128,7 +181,12 @@ impl Connector {
             silence: Arc::default(),
             known: Arc::default(),
             runtime: tokio::runtime::Handle::current(),
-        })
+        }
+    }
+
+    /// Runs something where the connections live.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(work);
     }
 
     pub(super) fn silence(&self) -> &Silence {
@@ -144,8 +202,9 @@ impl Connector {
         AbortOnDrop(self.runtime.spawn(watch::run(self.clone())).abort_handle())
     }
 
-    /// Asks the server to end a statement; in the background, and without knowing whether it does.
-    pub(super) fn cancel(&self, token: tokio_postgres::CancelToken) {
+    /// Asks the server to end a statement; in the background, and without knowing whether it does. `told` is cancelled when the
+    /// server knows, or cannot be told.
+    pub(super) fn cancel(&self, token: tokio_postgres::CancelToken, told: CancellationToken) {
         let (tls, timeout) = (self.tls.clone(), self.connect_timeout);
         self.runtime.spawn(async move {
             let cancelling = async {
@@ -157,6 +216,7 @@ impl Connector {
             if let Ok(Err(error)) = tokio::time::timeout(timeout, cancelling).await {
                 tracing::debug!(%error, "a statement could not be cancelled");
             }
+            told.cancel();
         });
     }
 
@@ -185,7 +245,7 @@ impl Connector {
 
     /// What cannot get better by waiting is the operator's to mend (`Invalid`); the rest is `Unavailable`.
     fn explain(&self, error: &tokio_postgres::Error) -> Error {
-        let place = describe(&self.config);
+        let (place, setting) = (describe(&self.config), self.setting);
         let text = match error.as_db_error() {
             Some(db) => db.message().to_owned(),
             None => {
@@ -195,19 +255,19 @@ impl Connector {
         };
         let advice = match error.code() {
             Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
-                "check the user and the password in DATABASE_URL or DATABASE_PASSWORD_FILE"
+                format!("check the user and the password in {setting} or DATABASE_PASSWORD_FILE")
             }
-            Some(&SqlState::INVALID_CATALOG_NAME) => "create the database (createdb) or correct DATABASE_URL",
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "grant the user CONNECT on the database",
+            Some(&SqlState::INVALID_CATALOG_NAME) => format!("create the database (createdb) or correct {setting}"),
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "grant the user CONNECT on the database".to_owned(),
             _ if is_wrong_tls(error, &text) => {
-                "check sslmode and sslrootcert in DATABASE_URL, and the server's certificate"
+                format!("check sslmode and sslrootcert in {setting}, and the server's certificate")
             }
             _ if error.to_string().contains("password missing") => {
-                "the server wants a password: put it in DATABASE_URL or DATABASE_PASSWORD_FILE"
+                format!("the server wants a password: put it in {setting} or DATABASE_PASSWORD_FILE")
             }
             _ => return unavailable(format!("cannot connect to {place}: {text}")),
         };
-        Error::invalid("DATABASE_URL", format!("cannot connect to {place}: {text}; {advice}"))
+        Error::invalid(setting, format!("cannot connect to {place}: {text}; {advice}"))
     }
 
     pub(super) fn pool(&self, size: usize) -> Result<Pool<Connection>> {

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 /// How much longer than the server we wait: its own word is better than ours.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -55,6 +56,8 @@ pub(super) struct Connection {
     state: Arc<State>,
     /// How long one statement may take, and each wait for a row; `None` is for ever.
     limit: Option<Duration>,
+    /// When the replica that it leads to was last found near enough to the primary.
+    pub(super) judged: Option<Instant>,
 }
 
 /// What is known of a connection from outside.
@@ -68,6 +71,8 @@ pub(super) struct State {
     given_up: Notify,
     /// What was asked of the server was not waited for.
     cut_short: AtomicBool,
+    /// Cancelled when the server knows of that, or could not be told.
+    told: CancellationToken,
     /// When the server was last heard.
     heard: Mutex<Instant>,
 }
@@ -85,15 +90,28 @@ impl Connection {
             flight: Mutex::default(),
             given_up: Notify::new(),
             cut_short: AtomicBool::new(false),
+            told: CancellationToken::new(),
             heard: Mutex::new(Instant::now()),
         });
         state.connector.known().add(&state);
-        Self { inner, state, limit }
+        Self { inner, state, limit, judged: None }
     }
 
-    /// Changes how long one statement may take; `None` is for work that has no limit at the server either.
-    pub(super) fn set_limit(&mut self, limit: Option<Duration>) {
-        self.limit = limit;
+    /// Changes how long one statement may take, and returns how long that was; `None` is for work that has no limit at the server
+    /// either.
+    pub(super) fn set_limit(&mut self, limit: Option<Duration>) -> Option<Duration> {
+        std::mem::replace(&mut self.limit, limit)
+    }
+
+    /// If what was asked of the server was not waited for: runs `then` when the server has been told to end that, or could not be.
+    pub(super) fn when_told(&self, then: impl FnOnce() + Send + 'static) {
+        if self.state.cut_short.load(Ordering::Relaxed) {
+            let told = self.state.told.clone();
+            self.state.connector.spawn(async move {
+                told.cancelled().await;
+                then();
+            });
+        }
     }
 
     /// Asks whether it works, if it has rested for a while.
@@ -145,7 +163,7 @@ impl State {
     fn cut_short(&self) {
         self.cut_short.store(true, Ordering::Relaxed);
         metrics::counter!("udaconnect_database_statements_cancelled_total").increment(1);
-        self.connector.cancel(self.cancel.clone());
+        self.connector.cancel(self.cancel.clone(), self.told.clone());
     }
 }
 
@@ -333,12 +351,14 @@ impl Pooled {
         Self(Some(object))
     }
 
+    /// Ends what the server does for it; it is closed when it is dropped.
+    pub(super) fn cut_short(&self) {
+        self.state.cut_short();
+    }
+
     /// Closes the connection and ends what the server does for it.
-    pub(super) fn discard(mut self) {
-        if let Some(object) = self.0.take() {
-            object.state.cut_short();
-            drop(Object::take(object));
-        }
+    pub(super) fn discard(self) {
+        self.cut_short();
     }
 }
 

@@ -116,19 +116,26 @@ impl EventStore<'_> {
         after: Option<LocationPosition>,
         limit: usize,
     ) -> Result<Page<Location, LocationPosition>> {
-        let mut select = location::table
-            .select(LocationRow::as_select())
-            .filter(location::event_id.eq(self.event.get()))
-            .filter(location::person_id.eq(person.get()))
-            .filter(location::creation_time.ge(after.map_or(range.from(), |after| after.creation_time)))
-            .filter(location::creation_time.lt(range.to()))
-            .order((location::creation_time, location::id))
-            .limit(limit as i64 + 1)
-            .into_boxed();
-        if let Some(after) = after {
-            select = select.filter(location::creation_time.gt(after.creation_time).or(location::id.gt(after.id)));
-        }
-        let rows: Vec<LocationRow> = select.load(&mut *self.store.search().await?).await.map_err(from_diesel)?;
+        let mut searching = self.store.search().await?;
+        let rows: Vec<LocationRow> = loop {
+            let mut select = location::table
+                .select(LocationRow::as_select())
+                .filter(location::event_id.eq(self.event.get()))
+                .filter(location::person_id.eq(person.get()))
+                .filter(location::creation_time.ge(after.map_or(range.from(), |after| after.creation_time)))
+                .filter(location::creation_time.lt(range.to()))
+                .order((location::creation_time, location::id))
+                .limit(limit as i64 + 1)
+                .into_boxed();
+            if let Some(after) = after {
+                select = select.filter(location::creation_time.gt(after.creation_time).or(location::id.gt(after.id)));
+            }
+            let rows = select.load(&mut *searching).await;
+            if let Some(rows) = searching.settle(rows).await {
+                break rows.map_err(from_diesel)?;
+            }
+        };
+        drop(searching);
         if rows.is_empty() {
             self.person(person).await?;
         }

@@ -17,6 +17,7 @@ mod offsets;
 mod partitions;
 mod persons;
 mod proximity;
+mod replica;
 mod schema;
 mod script;
 mod searches;
@@ -42,13 +43,15 @@ use connection::{Connection, Pooled};
 use diesel_async::SimpleAsyncConnection;
 use diesel_async::pooled_connection::deadpool::Pool;
 use loader::Loader;
+use replica::Replica;
 use searches::{Search, Searches};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// The database, through two pools of connections: what is searched for at length must not hold up what is quick.
+/// The database, through two pools of connections: what is searched for at length must not hold up what is quick. Where there is a
+/// replica, searches have a third one, which leads there.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Connection>,
@@ -83,7 +86,11 @@ impl Store {
         let connector = Connector::new(args, application)?;
         let wait = connector.connect_timeout();
         let pool = connector.pool(args.pool_size())?;
-        let searches = Searches::new(connector.pool(args.search_pool_size())?, args.searches(), &connector);
+        let search_pool = connector.pool(args.search_pool_size())?;
+        let replica = Connector::replica(args, application)?
+            .map(|replica| Replica::new(replica, args.search_pool_size(), search_pool.clone(), args.max_lag()))
+            .transpose()?;
+        let searches = Searches::new(search_pool, replica.map(Arc::new), args.searches(), &connector);
         let (person_loader, location_loader) = (Loader::start(&pool, wait), Loader::start(&pool, wait));
         let watch = Arc::new(connector.watch());
         Ok(Self {
@@ -140,6 +147,19 @@ impl Store {
             self.exhausted.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether there is a replica for searches.
+    pub fn has_replica(&self) -> bool {
+        self.searches.replica().is_some()
+    }
+
+    /// Whether searches go to the replica, if there is one; the error says why they go to the primary.
+    pub async fn replica_ready(&self) -> Result<()> {
+        match self.searches.replica() {
+            Some(replica) => replica.ready().await,
+            None => Ok(()),
+        }
     }
 
     /// Writes the gauges that `/metrics` shows.

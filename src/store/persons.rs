@@ -84,14 +84,21 @@ impl EventStore<'_> {
         after: Option<PersonId>,
         limit: usize,
     ) -> Result<Page<Person, PersonId>> {
-        let select = person::table
-            .select(PersonRow::as_select())
-            .filter(person::event_id.eq(self.event.get()))
-            .filter(person::id.gt(after.map_or(0, PersonId::get)))
-            .filter(Found(search.words()))
-            .order(person::id)
-            .limit(limit as i64 + 1);
-        let rows: Vec<PersonRow> = select.load(&mut *self.store.search().await?).await.map_err(from_diesel)?;
+        let mut searching = self.store.search().await?;
+        let rows: Vec<PersonRow> = loop {
+            let select = person::table
+                .select(PersonRow::as_select())
+                .filter(person::event_id.eq(self.event.get()))
+                .filter(person::id.gt(after.map_or(0, PersonId::get)))
+                .filter(Found(search.words()))
+                .order(person::id)
+                .limit(limit as i64 + 1);
+            let rows = select.load(&mut *searching).await;
+            if let Some(rows) = searching.settle(rows).await {
+                break rows.map_err(from_diesel)?;
+            }
+        };
+        drop(searching);
         let persons = rows.into_iter().map(PersonRow::into_domain).collect::<Result<_>>()?;
         Ok(Page::cut(persons, limit, |person: &Person| person.id))
     }

@@ -3,6 +3,7 @@
 use super::EventStore;
 use super::connection::Connection;
 use super::error::from_diesel;
+use super::loader::Loader;
 use super::locations::{LocationColumns, LocationRow, coordinate, point};
 use super::partitions::whole_tables;
 use super::persons::PersonRow;
@@ -14,6 +15,7 @@ use crate::geo::Cell;
 use crate::meeting::{Fix, Lookup, Lookups};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
+use diesel::result::Error as Diesel;
 use diesel::sql_types::{BigInt, Bool, Date, Timestamptz};
 use diesel_async::{AnsiTransactionManager, RunQueryDsl, TransactionManager};
 use diesel_geography::sql_types::Geography;
@@ -25,11 +27,13 @@ use std::time::{Duration, Instant};
 /// One state of the database, of which one event's rows are seen, in which several questions get answers that agree with each other.
 ///
 /// All of them together may take as long as one statement may. A snapshot that is dropped before its end takes its connection
-/// with it, and whatever the server still does for it is ended: nobody waits for that.
+/// with it, and whatever the server still does for it is ended: nobody waits for that. At a replica it may lack the last moments.
 pub struct Snapshot {
     /// `None` when it has ended.
     search: Option<Searching>,
     event: EventId,
+    /// Who a replica has not heard of yet, the primary may know.
+    at_primary: Loader<Person>,
     began: Instant,
     limit: Duration,
 }
@@ -58,18 +62,11 @@ impl EventStore<'_> {
     /// Begins a snapshot, when it is its turn.
     pub async fn snapshot(&self) -> Result<Snapshot> {
         let mut search = self.store.search().await?;
-        // A plan is kept as long as its connection. Made while a partition was small or not yet analysed it would be a
-        // sequential scan, and stay one when the partition has grown; what is asked for here always is a few index entries.
-        AnsiTransactionManager::begin_transaction_sql(
-            &mut *search,
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off",
-        )
-        .await
-        .map_err(from_diesel)?;
+        begin(&mut search).await?;
         Ok(Snapshot {
             search: Some(search),
             event: self.event,
+            at_primary: self.store.person_loader.clone(),
             began: Instant::now(),
             limit: self.store.connector.statement_timeout(),
         })
@@ -79,14 +76,19 @@ impl EventStore<'_> {
     /// [`Error::NotFound`] for an unknown person.
     pub async fn days(&self, person: PersonId, zone: &str) -> Result<Vec<(NaiveDate, u64)>> {
         let mut connection = self.store.search().await?;
-        let rows = Statement::<(Date, BigInt)>::new(
-            "SELECT (creation_time AT TIME ZONE $1)::date AS day, count(*) FROM location
-             WHERE event_id = $2 AND person_id = $3
-             GROUP BY day ORDER BY day",
-            vec![Bind::Text(zone), Bind::event(self.event), Bind::Id(person.get())],
-        )
-        .load(&mut *connection)
-        .await;
+        let rows = loop {
+            let rows = Statement::<(Date, BigInt)>::new(
+                "SELECT (creation_time AT TIME ZONE $1)::date AS day, count(*) FROM location
+                 WHERE event_id = $2 AND person_id = $3
+                 GROUP BY day ORDER BY day",
+                vec![Bind::Text(zone), Bind::event(self.event), Bind::Id(person.get())],
+            )
+            .load(&mut *connection)
+            .await;
+            if let Some(rows) = connection.settle(rows).await {
+                break rows;
+            }
+        };
         let rows: Vec<(NaiveDate, i64)> = match rows {
             Ok(rows) => rows,
             // The server's list of zones may be shorter than ours: old names are in a package of their own in some systems.
@@ -99,6 +101,7 @@ impl EventStore<'_> {
             }
             Err(error) => return Err(from_diesel(error)),
         };
+        drop(connection);
         if rows.is_empty() {
             self.person(person).await?;
         }
@@ -109,7 +112,10 @@ impl EventStore<'_> {
 impl Snapshot {
     /// The person, or [`Error::NotFound`].
     pub async fn person(&mut self, id: PersonId) -> Result<Person> {
-        let found = self.persons(&[id]).await?.remove(&id);
+        let mut found = self.persons(&[id]).await?.remove(&id);
+        if found.is_none() && self.search.as_ref().is_some_and(Searching::is_at_replica) {
+            found = self.at_primary.get(self.event, id.get()).await?;
+        }
         found.ok_or(Error::NotFound { what: "person", id: id.get() })
     }
 
@@ -121,7 +127,7 @@ impl Snapshot {
             .filter(person::event_id.eq(self.event.get()).and(person::id.eq_any(ids)))
             .load(self.connection())
             .await
-            .map_err(from_diesel)?;
+            .map_err(|error| self.told(error))?;
         rows.into_iter().map(|row| row.into_domain().map(|person| (person.id, person))).collect()
     }
 
@@ -150,7 +156,7 @@ impl Snapshot {
                 vec![event, person, Bind::Time(time(after.time)?), Bind::Point(point(after.coordinate)), to, limit],
             ),
         };
-        let rows: Vec<(DateTime<Utc>, Point)> = rows.load(self.connection()).await.map_err(from_diesel)?;
+        let rows: Vec<(DateTime<Utc>, Point)> = rows.load(self.connection()).await.map_err(|error| self.told(error))?;
         rows.into_iter().map(|(time, place)| Ok(Fix::new(time, coordinate(place)?))).collect()
     }
 
@@ -220,11 +226,10 @@ impl Snapshot {
         let rows = statement
             .load_stream::<(i64, DateTime<Utc>, Point)>(self.connection())
             .await
-            .map_err(from_diesel)?
-            .map_err(from_diesel);
+            .map_err(|error| self.told(error))?;
         let mut rows = std::pin::pin!(rows);
         let mut count = 0;
-        while let Some((person, time, place)) = rows.try_next().await? {
+        while let Some((person, time, place)) = rows.try_next().await.map_err(|error| self.told(error))? {
             each(PersonId::new(person, "person_id")?, Fix::new(time, coordinate(place)?))?;
             count += 1;
             if count % ROWS_AT_ONCE == 0 {
@@ -264,7 +269,7 @@ impl Snapshot {
         )
         .load(self.connection())
         .await
-        .map_err(from_diesel)?;
+        .map_err(|error| self.told(error))?;
         rows.into_iter().map(LocationRow::into_domain).collect()
     }
 
@@ -340,35 +345,32 @@ impl Snapshot {
         )
         .load(self.connection())
         .await
-        .map_err(from_diesel)?;
+        .map_err(|error| self.told(error))?;
         Ok(rows.into_iter().map(|(cell,)| Cell::numbered(cell)).collect())
     }
 
     /// Ends the snapshot, gives its connection back if that still works, and returns what became of the work.
-    pub async fn end<T>(mut self, done: Result<T>) -> Result<T> {
-        let Some(mut search) = self.search.take() else { return done };
-        let ended = match &done {
-            Ok(_) => AnsiTransactionManager::commit_transaction(&mut *search).await,
-            // Nobody knows what the server still does.
-            Err(Error::Unavailable { .. }) => {
-                search.discard();
-                return done;
+    ///
+    /// `None`: the replica that it was at could not do it, and it has begun anew at the primary; the same work is to be done again.
+    pub async fn end<T>(&mut self, done: Result<T>) -> Option<Result<T>> {
+        let Some(mut search) = self.search.take() else { return Some(done) };
+        if done.is_err() && search.begins_anew().await {
+            if let Err(error) = begin(&mut search).await {
+                return Some(Err(error));
             }
-            Err(
-                Error::Invalid(_)
-                | Error::NotFound { .. }
-                | Error::UnknownEvent(_)
-                | Error::Exists(_)
-                | Error::Conflict(_)
-                | Error::TooBroad(_)
-                | Error::TimedOut(_)
-                | Error::Internal(_)
-                | Error::Overloaded,
-            ) => AnsiTransactionManager::rollback_transaction(&mut *search).await,
-        };
-        let done = done?;
-        ended.map_err(from_diesel)?;
-        Ok(done)
+            self.search = Some(search);
+            self.began = Instant::now();
+            return None;
+        }
+        Some(settle(search, done).await)
+    }
+
+    /// Notes what happened to a statement.
+    fn told(&mut self, error: Diesel) -> Error {
+        if let Some(search) = &mut self.search {
+            search.note(&error);
+        }
+        from_diesel(error)
     }
 
     fn connection(&mut self) -> &mut Connection {
@@ -385,6 +387,48 @@ impl Snapshot {
             )))
         }
     }
+}
+
+async fn begin(search: &mut Searching) -> Result<()> {
+    loop {
+        // A plan is kept as long as its connection. Made while a partition was small or not yet analysed it would be a
+        // sequential scan, and stay one when the partition has grown; what is asked for here always is a few index entries.
+        let begun = AnsiTransactionManager::begin_transaction_sql(
+            &mut **search,
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+             SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off",
+        )
+        .await;
+        if let Some(begun) = search.settle(begun).await {
+            return begun.map_err(from_diesel);
+        }
+    }
+}
+
+/// Ends the transaction as the work went.
+async fn settle<T>(mut search: Searching, done: Result<T>) -> Result<T> {
+    let ended = match &done {
+        Ok(_) => AnsiTransactionManager::commit_transaction(&mut *search).await,
+        // Nobody knows what the server still does.
+        Err(Error::Unavailable { .. }) => {
+            search.discard();
+            return done;
+        }
+        Err(
+            Error::Invalid(_)
+            | Error::NotFound { .. }
+            | Error::UnknownEvent(_)
+            | Error::Exists(_)
+            | Error::Conflict(_)
+            | Error::TooBroad(_)
+            | Error::TimedOut(_)
+            | Error::Internal(_)
+            | Error::Overloaded,
+        ) => AnsiTransactionManager::rollback_transaction(&mut *search).await,
+    };
+    let done = done?;
+    ended.map_err(from_diesel)?;
+    Ok(done)
 }
 
 async fn knows_zone(connection: &mut Connection, zone: &str) -> Result<bool> {

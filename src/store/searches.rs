@@ -1,5 +1,6 @@
 //! Searches have a pool of their own and take turns: as many as there are processors are worked on at once, the others wait in
-//! line.
+//! line. Where there is a replica, it answers them; what it cannot do is begun anew at the primary, which never gets more of them
+//! than it would without one.
 //!
 //! A search keeps a processor busy here and one at the database. All at once would end no sooner on average, and the unlucky ones
 //! much later. What takes long must not hold up what does not: after [`TURN`] the next one begins beside it, as long as the
@@ -7,7 +8,11 @@
 
 use super::connect::{self, Connector};
 use super::connection::{Connection, Pooled};
+use super::error::{Fault, fault};
+use super::replica::Replica;
 use crate::domain::{Error, Result};
+use diesel::QueryResult;
+use diesel::result::Error as Diesel;
 use diesel_async::pooled_connection::deadpool::Pool;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -18,9 +23,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// Where searches get their connections. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Searches {
-    pool: Pool<Connection>,
+    primary: Pool<Connection>,
+    replica: Option<Arc<Replica>>,
     turns: Turns,
-    /// As many permits as the pool has connections.
+    /// As many permits as each pool has connections: there are no more searches, wherever they are.
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     /// How long one may wait until it begins.
@@ -28,18 +34,30 @@ pub(super) struct Searches {
     connect_timeout: Duration,
 }
 
-/// A connection for one search. Its permit is given back after the connection.
+/// A connection for one search. Its permit is given back after the connection, and not before the server knows that nobody waits
+/// for it any more.
 pub(super) struct Search {
     connection: Pooled,
-    _turn: Turn,
-    _permit: OwnedSemaphorePermit,
+    /// Where the connection leads, if not to the primary.
+    replica: Option<Arc<Replica>>,
+    /// Whether the replica could not do it, which the primary may.
+    failed: bool,
+    searches: Searches,
+    /// `None` when it has ended.
+    permits: Option<(Turn, OwnedSemaphorePermit)>,
 }
 
 impl Searches {
-    pub(super) fn new(pool: Pool<Connection>, at_once: usize, connector: &Connector) -> Self {
-        let size = pool.status().max_size;
+    pub(super) fn new(
+        primary: Pool<Connection>,
+        replica: Option<Arc<Replica>>,
+        at_once: usize,
+        connector: &Connector,
+    ) -> Self {
+        let size = primary.status().max_size;
         Self {
-            pool,
+            primary,
+            replica,
             turns: Turns::new(at_once),
             permits: Arc::new(Semaphore::new(size)),
             waiting: Arc::default(),
@@ -63,13 +81,35 @@ impl Searches {
             )));
         };
         drop(in_line);
-        let connection = connect::checkout(&self.pool, self.connect_timeout).await?;
-        Ok(Search { connection, _turn: turn, _permit: permit })
+        let from_replica = match &self.replica {
+            Some(replica) => replica.connection().await.map(|connection| (connection, Some(replica.clone()))),
+            None => None,
+        };
+        let (connection, replica) = match from_replica {
+            Some(found) => found,
+            None => (self.at_primary().await?, None),
+        };
+        let server = if replica.is_some() { "replica" } else { "primary" };
+        metrics::counter!("udaconnect_searches_begun_total", "server" => server).increment(1);
+        let permits = Some((turn, permit));
+        Ok(Search { connection, replica, failed: false, searches: self.clone(), permits })
+    }
+
+    async fn at_primary(&self) -> Result<Pooled> {
+        connect::checkout(&self.primary, self.connect_timeout).await
+    }
+
+    /// The replica, if there is one.
+    pub(super) fn replica(&self) -> Option<&Arc<Replica>> {
+        self.replica.as_ref()
     }
 
     /// Writes the gauges that `/metrics` shows.
     pub(super) fn measure(&self) {
-        let size = self.pool.status().max_size;
+        if let Some(replica) = &self.replica {
+            replica.measure();
+        }
+        let size = self.primary.status().max_size;
         metrics::gauge!("udaconnect_searches_most").set(size as f64);
         metrics::gauge!("udaconnect_searches_under_way")
             .set(size.saturating_sub(self.permits.available_permits()) as f64);
@@ -94,9 +134,60 @@ impl Drop for InLine {
 }
 
 impl Search {
+    /// Whether it is asked of the replica, which may not have yet what the primary has.
+    pub(super) fn is_at_replica(&self) -> bool {
+        self.replica.is_some()
+    }
+
+    /// Notes an error: one that is the replica's own is none of the primary's.
+    pub(super) fn note(&mut self, error: &Diesel) {
+        let Some(replica) = &self.replica else { return };
+        match fault(error) {
+            // The replica is away, or was in the way of what it had to replay (a conflict with recovery).
+            Fault::Server => {
+                replica.suspect();
+                self.failed = true;
+            }
+            Fault::Race => self.failed = true,
+            Fault::Data | Fault::Time | Fault::Defect => {}
+        }
+    }
+
+    /// Goes on at the primary, in the same turn, if the replica could not do it; then all of it is to be done again. Once only: the
+    /// primary has the last word.
+    pub(super) async fn begins_anew(&mut self) -> bool {
+        if !std::mem::take(&mut self.failed) {
+            return false;
+        }
+        metrics::counter!("udaconnect_replica_failovers_total").increment(1);
+        // Without the primary the error is the replica's.
+        let Ok(connection) = self.searches.at_primary().await else { return false };
+        self.connection = connection;
+        self.replica = None;
+        true
+    }
+
+    /// What came of a search that is one statement; `None` when that is to be asked again, since it begins anew.
+    pub(super) async fn settle<T>(&mut self, done: QueryResult<T>) -> Option<QueryResult<T>> {
+        if let Err(error) = &done {
+            self.note(error);
+            if self.begins_anew().await {
+                return None;
+            }
+        }
+        Some(done)
+    }
+
     /// Ends what the server does for it, and the connection.
     pub(super) fn discard(self) {
-        self.connection.discard();
+        self.connection.cut_short();
+    }
+}
+
+impl Drop for Search {
+    fn drop(&mut self) {
+        let permits = self.permits.take();
+        self.connection.when_told(move || drop(permits));
     }
 }
 

@@ -30,6 +30,12 @@ impl Known {
         known.push(Arc::downgrade(state));
     }
 
+    /// Ends every wait that is under way.
+    pub(super) fn give_up_all(&self) {
+        let known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        known.iter().filter_map(Weak::upgrade).for_each(|state| state.give_up());
+    }
+
     /// Those whose statement has been waited for for a while, each with the statement's number.
     fn suspects(&self) -> Vec<(Arc<State>, u64)> {
         let known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -52,6 +52,7 @@ ENCRYPTED = EXTERNAL | {
     "kafka.sasl.username": "udaconnect",
     "kafka.sasl.existingSecret": "broker-user",
 }
+REPLICA = ENCRYPTED | {"database.replica.host": "db-ro.example.org", "database.replica.port": "6433", "database.replica.maxLag": "5"}
 NO_KAFKA = {"kafka.enabled": "false"}
 PRODUCTION = [CHART / "values-production.yaml"]
 
@@ -61,6 +62,7 @@ CASES = {
     "production": ({}, PRODUCTION),
     "external servers": (EXTERNAL, []),
     "encrypted": (ENCRYPTED, []),
+    "replica": (REPLICA, []),
     "without Kafka": (NO_KAFKA, []),
     "everything": (EVERYTHING, []),
 }

@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from conftest import EXTERNAL, NO_KAFKA, refused, render
+from conftest import EXTERNAL, NO_KAFKA, REPLICA, refused, render
 
 ROLES = ("api", "app", "grpc", "consumer")
 
@@ -31,6 +31,20 @@ def test_external_servers_take_the_place_of_our_own():
     assert config["KAFKA_BOOTSTRAP"] == "a.example.org:9092,b.example.org:9094"
     volumes = rendered.one("Deployment", "udaconnect-api")["spec"]["template"]["spec"]["volumes"]
     assert volumes[0]["secret"]["secretName"] == "mine"
+
+
+def test_searches_may_go_to_a_replica(default):
+    rendered = render(REPLICA)
+    config = rendered.one("ConfigMap", "udaconnect")["data"]
+    assert config["DATABASE_REPLICA_URL"] == config["DATABASE_URL"].replace("db.example.org:6432", "db-ro.example.org:6433")
+    assert "sslmode=verify-ca" in config["DATABASE_REPLICA_URL"] and config["DATABASE_REPLICA_MAX_LAG"] == "5"
+    for role in ("api", "grpc"):
+        assert {"DATABASE_REPLICA_URL", "DATABASE_REPLICA_MAX_LAG"} <= set(variables(container(rendered, role)))
+        egress = rendered.one("NetworkPolicy", f"udaconnect-{role}")["spec"]["egress"]
+        assert {6432, 6433} <= {p["port"] for rule in egress for p in rule["ports"]}
+    for name in ("DATABASE_REPLICA_URL", "DATABASE_REPLICA_MAX_LAG"):
+        assert name not in variables(container(rendered, "consumer")), "it searches nothing"
+        assert name not in default.one("ConfigMap", "udaconnect")["data"]
 
 
 def test_without_kafka_locations_go_straight_to_the_database():
@@ -256,6 +270,8 @@ def test_connections_fit_the_database(default, production):
         (EXTERNAL | {"kafka.securityProtocol": "SASL_SSL", "kafka.sasl.username": "x"}, "needs kafka.sasl.username, and a Secret"),
         (EXTERNAL | {"database.sslMode": "on"}, "sslMode"),
         ({"database.host": "x"}, "postgres.enabled and database.host"),
+        ({"database.replica.host": "x"}, "the chart's own has no replica"),
+        (EXTERNAL | {"database.replica.host": "x", "database.replica.maxLag": "0"}, "maxLag"),
         ({"postgres.enabled": "false"}, "database.host must name a server"),
         ({"postgres.enabled": "false", "database.host": "x"}, "database.existingSecret"),
         ({"kafka.bootstrap": "a:1"}, "kafka.enabled and kafka.bootstrap"),

@@ -1,11 +1,10 @@
 //! To servers that want TLS, and a Kafka that wants a password. Servers of its own; `make test` runs these with those of Kafka.
 
-use crate::support::{Database, Worker, eventually, kafka_variables, run, serve_api};
+use crate::support::{Database, OwnServer, Worker, eventually, kafka_variables, run, serve_api};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use tokio::process::Command;
+use std::path::Path;
 
 /// An authority of this test's own, which nobody else trusts.
 struct Authority(Issuer<'static, KeyPair>);
@@ -28,49 +27,6 @@ impl Authority {
     }
 }
 
-/// A directory that other users may enter, and a server in it; both go at the end.
-struct Own {
-    script: &'static str,
-    directory: tempfile::TempDir,
-}
-
-impl Own {
-    fn new(script: &'static str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        Self { script, directory }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn server(&self) -> String {
-        self.path("server").to_str().unwrap().to_owned()
-    }
-
-    fn command(&self, action: &str, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(format!("{}/scripts/{}", env!("CARGO_MANIFEST_DIR"), self.script));
-        command.arg(action).arg(self.server()).args(arguments).env_remove("KAFKA_BOOTSTRAP").env("KAFKA_WITH", "jars");
-        command
-    }
-
-    async fn run(&self, action: &str, arguments: &[&str]) -> String {
-        let output = Command::from(self.command(action, arguments)).output().await.unwrap();
-        assert!(output.status.success(), "{action}: {output:?}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        let removed = self.command("remove", &[]).output();
-        if !removed.as_ref().is_ok_and(|output| output.status.success()) {
-            eprintln!("{} remove: {removed:?}", self.script);
-        }
-    }
-}
-
 /// A key that only the server may read, as PostgreSQL wants it; it runs as another user when this is root.
 fn give_to_postgres(key: &Path) {
     std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -84,7 +40,7 @@ fn give_to_postgres(key: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts a PostgreSQL of its own; make test runs it with those of kafka"]
 async fn like_kafka_postgres_may_want_tls() {
-    let own = Own::new("postgres.sh");
+    let own = OwnServer::new("postgres.sh");
     let [ours, other, certificate, key] =
         ["ca.pem", "other.pem", "server.pem", "server.key"].map(|name| own.path(name));
     Authority::new(&other);
@@ -157,7 +113,7 @@ async fn connect(url: &str) -> tokio_postgres::Client {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "starts an Apache Kafka of its own; make test runs it"]
 async fn kafka_may_want_tls_and_a_password() {
-    let own = Own::new("kafka.sh");
+    let own = OwnServer::new("kafka.sh");
     let ca = own.path("ca.pem");
     let (chain, secret) = Authority::new(&ca).sign("127.0.0.1");
     let store = own.path("broker.pem");

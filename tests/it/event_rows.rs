@@ -235,7 +235,7 @@ fn two_events_in_the_same_hall_know_nothing_of_each_other() {
                         Ok(())
                     };
                     let done = snapshot.candidates(&lookups, TimeRange::ALL, each).await;
-                    snapshot.end(done).await.unwrap();
+                    snapshot.end(done).await.unwrap().unwrap();
                     near.sort_unstable();
                     of_event.push(near);
                 }

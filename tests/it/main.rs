@@ -34,6 +34,7 @@ mod no_fix;
 mod owntracks;
 mod partitions;
 mod persons;
+mod replica;
 mod rollout;
 mod rooms;
 mod schema;

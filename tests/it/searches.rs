@@ -1,6 +1,6 @@
 //! Searches: what they may take from others, what they may cost, and what becomes of them when nobody waits any more.
 
-use crate::support::{DEADLINE, Database, Program, Server, eventually};
+use crate::support::{DEADLINE, Database, Program, Proxy, Server, eventually};
 use serde_json::{Value, json};
 use udaconnect::codec::proto::ListConnectionsRequest;
 use udaconnect::codec::proto::connection_service_client::ConnectionServiceClient;
@@ -184,6 +184,41 @@ async fn what_nobody_waits_for_is_ended() {
     // It waits in the same line, and needs no locked table.
     let (status, answer) = server.get("/api/persons").await;
     assert_eq!(status, 200, "{answer}\n{}", server.program.log());
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_counts_until_the_server_knows() {
+    let held = Held::new().await;
+    let network = Proxy::to(held.database.port()).await;
+    let url = held.database.url_at(network.port);
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_CONNECT_TIMEOUT", "600"),
+        ("DATABASE_STATEMENT_TIMEOUT", "3600"),
+        ("DATABASE_SEARCH_POOL_SIZE", "2"),
+    ];
+    let server = Server::with(&variables).await;
+    let asked: Vec<_> = (0..2)
+        .map(|_| {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let url = server.url(&held.slow());
+            tokio::spawn(async move { client.get(url).send().await.map(|answer| answer.status()) })
+        })
+        .collect();
+    held.active_is(2).await;
+    network.freeze();
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
+    eventually("both to be given up", || async {
+        (metric(&server, "udaconnect_database_statements_cancelled_total").await >= 2.0).then_some(())
+    })
+    .await;
+    // The server still works on them: others would be more than it is to have.
+    assert_eq!(held.active().await, 2);
+    assert_eq!(metric(&server, "udaconnect_searches_under_way").await, 2.0);
+    // It cannot be told for ever.
+    network.cut();
+    eventually("an end", || async { (metric(&server, "udaconnect_searches_under_way").await == 0.0).then_some(()) })
+        .await;
 }
 
 #[tokio::test]

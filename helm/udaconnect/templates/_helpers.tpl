@@ -73,10 +73,19 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 
 {{- define "udaconnect.database.url" -}}
-{{- printf "postgres://%s@%s:%s/%s" (urlquery .Values.database.user) (include "udaconnect.database.host" .) (include "udaconnect.database.port" .) (urlquery .Values.database.name) }}
+{{- include "udaconnect.database.url.at" (dict "root" . "host" (include "udaconnect.database.host" .) "port" (include "udaconnect.database.port" .)) }}
+{{- end }}
+
+{{- define "udaconnect.database.replica" -}}
+{{- include "udaconnect.database.url.at" (dict "root" . "host" .Values.database.replica.host "port" (.Values.database.replica.port | toString)) }}
+{{- end }}
+
+{{- define "udaconnect.database.url.at" -}}
+{{- $database := .root.Values.database }}
+{{- printf "postgres://%s@%s:%s/%s" (urlquery $database.user) .host .port (urlquery $database.name) }}
 {{- $tls := list }}
-{{- with .Values.database.sslMode }}{{- $tls = append $tls (printf "sslmode=%s" .) }}{{- end }}
-{{- if .Values.database.caSecret }}{{- $tls = append $tls "sslrootcert=/etc/udaconnect/database-ca/ca.crt" }}{{- end }}
+{{- with $database.sslMode }}{{- $tls = append $tls (printf "sslmode=%s" .) }}{{- end }}
+{{- if $database.caSecret }}{{- $tls = append $tls "sslrootcert=/etc/udaconnect/database-ca/ca.crt" }}{{- end }}
 {{- with $tls }}?{{ join "&" . }}{{- end }}
 {{- end }}
 
@@ -116,6 +125,9 @@ KAFKA_PASSWORD_FILE: /etc/udaconnect/kafka/password
 {{- end }}
 {{- if and .Values.postgres.enabled (or .Values.database.sslMode .Values.database.caSecret) }}
 {{- fail "database.sslMode and database.caSecret are for an external server: the chart's own speaks no TLS" }}
+{{- end }}
+{{- if and .Values.postgres.enabled .Values.database.replica.host }}
+{{- fail "database.replica is of an external server: the chart's own has no replica" }}
 {{- end }}
 {{- if and .Values.kafka.enabled (ne .Values.kafka.securityProtocol "PLAINTEXT") }}
 {{- fail "kafka.securityProtocol is for external brokers: the chart's own speaks PLAINTEXT" }}

@@ -74,6 +74,9 @@ spec:
               value: "0.0.0.0:{{ .port }}"
             {{- if .database }}
             {{- include "udaconnect.env.database" $root | trim | nindent 12 }}
+            {{- if and $root.Values.database.replica.host (ne .component "consumer") }}
+            {{- include "udaconnect.env.from" (dict "root" $root "names" (list "DATABASE_REPLICA_URL" "DATABASE_REPLICA_MAX_LAG")) | trim | nindent 12 }}
+            {{- end }}
             {{- end }}
             {{- if and .kafka (include "udaconnect.kafka.used" $root) }}
             {{- include "udaconnect.env.kafka" $root | trim | nindent 12 }}

@@ -71,8 +71,12 @@ pub async fn connections(
     part: Part,
 ) -> Result<Page<Met, ConnectionPosition>> {
     let mut snapshot = store.snapshot().await?;
-    let page = page(&mut snapshot, query, part).await;
-    snapshot.end(page).await
+    loop {
+        let page = page(&mut snapshot, query, part).await;
+        if let Some(page) = snapshot.end(page).await {
+            return page;
+        }
+    }
 }
 
 async fn page(snapshot: &mut Snapshot, query: MeetingQuery, part: Part) -> Result<Page<Met, ConnectionPosition>> {
@@ -129,8 +133,12 @@ fn too_many(person: PersonId, most: usize) -> Error {
 /// [`Error::TooBroad`] for more than [`Meetings::MAX_ENCOUNTERS`].
 pub async fn meet(store: EventStore<'_>, query: MeetingQuery) -> Result<Meetings> {
     let mut snapshot = store.snapshot().await?;
-    let meetings = met(&mut snapshot, query, &Everybody::OneByOne).await;
-    snapshot.end(meetings).await
+    loop {
+        let meetings = met(&mut snapshot, query, &Everybody::OneByOne).await;
+        if let Some(meetings) = snapshot.end(meetings).await {
+            return meetings;
+        }
+    }
 }
 
 /// Whose encounters are looked for, and how they are kept.
@@ -254,15 +262,19 @@ fn how_far(text: String, query: MeetingQuery, done: Option<Fix>) -> String {
 /// [`Error::TooBroad`] for more than [`MAX_LISTED_ENCOUNTERS`]. A person has no encounters with themself.
 pub async fn encounters(store: EventStore<'_>, query: MeetingQuery, other: PersonId) -> Result<Vec<Encounter>> {
     let mut snapshot = store.snapshot().await?;
-    let encounters = between(&mut snapshot, query, other).await;
-    snapshot.end(encounters).await
+    loop {
+        let encounters = between(&mut snapshot, query, other).await;
+        if let Some(encounters) = snapshot.end(encounters).await {
+            return encounters;
+        }
+    }
 }
 
 async fn between(snapshot: &mut Snapshot, query: MeetingQuery, other: PersonId) -> Result<Vec<Encounter>> {
     let known = snapshot.persons(&[query.person, other]).await?;
     for id in [query.person, other] {
         if !known.contains_key(&id) {
-            return Err(Error::NotFound { what: "person", id: id.get() });
+            snapshot.person(id).await?;
         }
     }
     let mut meetings = Meetings::new(query.person, query.rule);

@@ -68,9 +68,12 @@ pub async fn nearby(store: EventStore<'_>, me: PersonId, range: TimeRange, rule:
         stretch: FIRST_STRETCH,
     };
     let mut snapshot = store.snapshot().await?;
-    let prepared = nearby.prepare(&mut snapshot).await;
-    snapshot.end(prepared).await?;
-    Ok(nearby)
+    loop {
+        let prepared = nearby.prepare(&mut snapshot).await;
+        if let Some(prepared) = snapshot.end(prepared).await {
+            return prepared.map(|()| nearby);
+        }
+    }
 }
 
 impl Nearby {
@@ -78,8 +81,16 @@ impl Nearby {
     pub async fn next(&mut self) -> Result<Option<Vec<(Location, Arc<Person>)>>> {
         while self.position.0 <= self.last() {
             let mut snapshot = self.store.event(self.event).snapshot().await?;
-            let part = self.part(&mut snapshot).await;
-            let part = snapshot.end(part).await?;
+            let before = (self.position, self.stretch);
+            let part = loop {
+                let part = self.part(&mut snapshot).await;
+                if let Some(part) = snapshot.end(part).await {
+                    break part?;
+                }
+                // All of the part again: the window may have been made of what another server has.
+                (self.position, self.stretch) = before;
+                self.window = None;
+            };
             if !part.is_empty() {
                 self.window.take_if(|(_, permit)| permit.is_none());
                 return Ok(Some(part));

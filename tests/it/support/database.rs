@@ -1,3 +1,4 @@
+use super::recorder::suite_port;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Config, NoTls};
@@ -46,9 +47,10 @@ impl Database {
         Self { name, server }
     }
 
-    /// For the program, as the superuser.
+    /// For the program, as the superuser. What it asks is noted where that is wanted; a test's own connections are
+    /// [`client`](Self::client)s, of which nothing is.
     pub fn url(&self) -> String {
-        self.url_at(self.server.get_ports()[0])
+        self.url_at(suite_port(self.port()).unwrap_or_else(|| self.port()))
     }
 
     /// The same database through another port, behind which is a proxy.

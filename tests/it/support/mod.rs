@@ -1,18 +1,23 @@
 //! A database and a running program for a test; both end with it.
 
 mod database;
+mod divided;
 mod kafka;
+mod own_server;
 mod phone;
 mod process;
 mod proxy;
-mod recorder;
+pub mod recorder;
+mod standby;
 
 pub use database::Database;
+pub use divided::{Geography, TABLES, divide, touched};
 pub use kafka::{Produced, TOPIC, Worker, kafka_variables, produce, produce_packed, serve_api, serve_grpc};
+pub use own_server::OwnServer;
 pub use phone::{Phone, location, positions};
 pub use process::{Program, Server, command, next_page, run};
 pub use proxy::{Balancer, Proxy};
-pub use recorder::{Asked, Recorder};
+pub use standby::Pair;
 
 use std::time::{Duration, Instant};
 
