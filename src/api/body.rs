@@ -6,11 +6,13 @@ use crate::domain::Error;
 use crate::runtime::budget::{BODIES, Share};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use std::cell::Cell;
 use std::io::Read;
 use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -26,6 +28,29 @@ impl Deref for Body {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+/// Whether the body of a request is still coming: what ends the request meanwhile is then the client's slowness and not ours.
+#[derive(Clone, Default)]
+pub struct Coming(Rc<Cell<bool>>);
+
+impl Coming {
+    /// Notes it with the request.
+    pub fn note(request: &HttpRequest) -> Self {
+        let coming = Self::default();
+        request.extensions_mut().insert(coming.clone());
+        coming
+    }
+
+    pub fn is_so(&self) -> bool {
+        self.0.get()
+    }
+
+    fn set(request: &HttpRequest, is_so: bool) {
+        if let Some(coming) = request.extensions().get::<Self>() {
+            coming.0.set(is_so);
+        }
     }
 }
 
@@ -58,7 +83,11 @@ pub async fn read(request: &HttpRequest, mut payload: web::Payload, most: usize)
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let mut whole = Received { announced: announced.filter(|length| *length <= most), ..Received::default() };
     let mut length = 0;
-    while let Some(part) = timeout_at(until, payload.next()).await.map_err(|_| slow())? {
+    loop {
+        Coming::set(request, true);
+        let part = timeout_at(until, payload.next()).await.map_err(|_| slow())?;
+        Coming::set(request, false);
+        let Some(part) = part else { break };
         let part = part.map_err(|error| unreadable(&error))?;
         length += part.len();
         if length > most {

@@ -1,8 +1,9 @@
 //! The server: which path goes where, and what goes around every request.
 
 use super::owntracks::{OwnTracks, OwnTracksArgs};
+use super::problem::Problem;
 use super::routes::resource;
-use super::{docs, problem};
+use super::{body::Coming, docs, problem};
 use crate::domain::Error;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
@@ -44,8 +45,7 @@ pub struct ApiArgs {
     /// Connections that may be open; further ones wait
     #[arg(long, env, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     http_max_connections: u32,
-    /// How long a request's body may take to come before it is answered with 408; never longer than three quarters of the
-    /// time that the whole request may take
+    /// How long a request's body may take to come before it is answered with 408
     #[arg(long, env, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..DRAIN_SECONDS))]
     body_timeout: u64,
     #[command(flatten)]
@@ -80,8 +80,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let owntracks = Arc::new(args.owntracks.read()?);
-    // Of a request whose body is late, 503 would say that it was us who took so long.
-    let body_time = Duration::from_secs(args.body_timeout).min(Duration::from_secs(args.request_timeout).mul_f32(0.75));
+    let body_time = Duration::from_secs(args.body_timeout);
     let settings = Settings { owntracks, body_time };
     let (asked, queue, measured) = (service.clone(), service.clone(), service.clone());
     let postgres = move || {
@@ -261,9 +260,11 @@ async fn time_limit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let seconds = request.app_data::<web::Data<TimeLimit>>().map_or(DRAIN_SECONDS, |limit| limit.0);
-    let asked = request.request().clone();
-    match tokio::time::timeout(Duration::from_secs(seconds), next.call(request)).await {
+    let (asked, limit) = (request.request().clone(), Duration::from_secs(seconds));
+    let coming = Coming::note(&asked);
+    match tokio::time::timeout(limit, next.call(request)).await {
         Ok(done) => done.map(ServiceResponse::map_into_boxed_body),
+        Err(_) if coming.is_so() => Ok(ServiceResponse::new(asked, Problem::slow_body(limit).error_response())),
         Err(_) => Ok(ServiceResponse::new(asked, problem::too_slow(seconds).error_response())),
     }
 }
