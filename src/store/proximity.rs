@@ -377,6 +377,11 @@ impl Snapshot {
         self.search.as_mut().expect("it is there until the end")
     }
 
+    /// How long all of its questions may take together.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
     fn in_time(&self) -> Result<()> {
         if self.began.elapsed() < self.limit {
             Ok(())

@@ -98,6 +98,37 @@ async fn slow_searches_do_not_hold_up_what_is_quick() {
 }
 
 #[tokio::test]
+async fn a_query_that_is_too_much_for_its_time_is_told_how_much_was_not() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    client.batch_execute("SELECT location_make_partition('2026-06-01')").await.unwrap();
+    let person = "INSERT INTO person (first_name, last_name, company_name) VALUES ('a', 'b', 'c') RETURNING id";
+    let mut ids = Vec::new();
+    // Two who stand at one place: one tells of it every second, the other forty times a second.
+    for (times, every) in [(10_000, "1 s"), (400_000, "25 ms")] {
+        let id: i64 = client.query_one(person, &[]).await.unwrap().get(0);
+        let coordinate = "ST_SetSRID(ST_MakePoint(-106.5, 35), 4326)::geography";
+        let cell = udaconnect::geo::cell_of(udaconnect::geo::Coordinate::new(35.0, -106.5).unwrap()).get();
+        let sql = format!(
+            "INSERT INTO location (event_id, person_id, creation_time, coordinate, cell)
+             SELECT 1, {id}, timestamptz '2026-06-02 10:00Z' + i * interval '{every}', {coordinate}, {cell}
+             FROM generate_series(1, {times}) AS i"
+        );
+        client.batch_execute(&sql).await.unwrap();
+        ids.push(id);
+    }
+    client.batch_execute("VACUUM ANALYZE location").await.unwrap();
+    let server = Server::with(&[("DATABASE_URL", &database.url()), ("DATABASE_STATEMENT_TIMEOUT", "1")]).await;
+    let (status, problem) = server.get(&format!("/api/persons/{}/connections?distance=10", ids[0])).await;
+    assert_eq!(status, 400, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("shorter range"), "{detail}");
+    // What is less is answered.
+    let less = "start_date=2026-06-02T10:00:00Z&end_date=2026-06-02T10:00:09Z&distance=10";
+    assert_eq!(server.get_any(&format!("/api/persons/{}/connections?{less}", ids[0])).await, 200);
+}
+
+#[tokio::test]
 async fn a_search_that_cannot_begin_in_time_is_told_so() {
     let held = Held::new().await;
     let url = held.database.url();

@@ -18,6 +18,9 @@ use std::collections::HashSet;
 
 /// How many of a person's own locations are compared at a time, at most.
 const PART: usize = 20_000;
+/// A query that has compared so many locations of others in every second and is not done in time is too broad; one that has not has
+/// met a slow database.
+const MANY_A_SECOND: u64 = 5_000;
 /// Encounters are known one by one as long as they are no more than this.
 const KEPT: usize = 50_000;
 
@@ -154,17 +157,24 @@ enum Everybody {
 async fn met(snapshot: &mut Snapshot, query: MeetingQuery, whose: &Everybody) -> Result<Meetings> {
     let mut meetings = Meetings::new(query.person, query.rule);
     let mut parts = Parts { query, waiting: Vec::new(), after: None, size: PART, ended: false };
-    let mut done: Option<Fix> = None;
+    let (mut done, mut rows): (Option<Fix>, u64) = (None, 0);
     loop {
         let compared = match parts.next(snapshot).await {
             Ok(None) => break,
-            Ok(Some(count)) => compare(snapshot, query, whose, parts.first(count), &mut meetings).await.map(|()| count),
+            Ok(Some(count)) => {
+                let own = parts.first(count);
+                compare(snapshot, query, whose, own, &mut meetings, &mut rows).await.map(|()| count)
+            }
             Err(error) => Err(error),
         };
         match compared {
             Ok(count) => done = parts.settled(count),
             Err(Error::TooBroad(_)) if !matches!(whose, Everybody::OneByOne) && parts.halve() => {
                 meetings.forget_after(parts.last())
+            }
+            // The database was not slow: there is much to compare, whenever it is asked.
+            Err(Error::TimedOut(text)) if rows >= MANY_A_SECOND * snapshot.limit().as_secs() => {
+                return Err(Error::TooBroad(how_far(text, query, done)));
             }
             Err(Error::TimedOut(text)) => return Err(Error::TimedOut(how_far(text, query, done))),
             Err(error) => return Err(error),
@@ -187,13 +197,17 @@ async fn compare(
     whose: &Everybody,
     fixes: &[Fix],
     meetings: &mut Meetings,
+    rows: &mut u64,
 ) -> Result<()> {
     let MeetingQuery { range, rule, .. } = query;
     let (track, lookups) = (Track::new(fixes, rule.contact()), Lookups::of(fixes, rule.contact(), range));
     snapshot
-        .candidates(&lookups, range, |other, fix| match whose {
-            Everybody::Only(persons) if !persons.contains(&other) => Ok(()),
-            Everybody::Summed | Everybody::OneByOne | Everybody::Only(_) => meetings.observe(&track, other, fix),
+        .candidates(&lookups, range, |other, fix| {
+            *rows += 1;
+            match whose {
+                Everybody::Only(persons) if !persons.contains(&other) => Ok(()),
+                Everybody::Summed | Everybody::OneByOne | Everybody::Only(_) => meetings.observe(&track, other, fix),
+            }
         })
         .await
 }
