@@ -185,6 +185,16 @@ impl Connector {
         }
     }
 
+    /// For statements that touch a few index entries whatever their parameters are: each is planned once on a connection. PostgreSQL
+    /// would plan most of them anew at every call, since the plan for a single id seems cheaper to it than the one for any number, and
+    /// planning costs more than all the rest.
+    pub(super) fn planning_once(&self) -> Self {
+        let mut planning_once = self.clone();
+        let options = self.config.get_options().unwrap_or_default();
+        planning_once.config.options(format!("-c plan_cache_mode=force_generic_plan {options}"));
+        planning_once
+    }
+
     /// Runs something where the connections live.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.runtime.spawn(work);

@@ -85,7 +85,7 @@ impl Store {
     pub fn new(args: &DatabaseArgs, application: &str) -> Result<Self> {
         let connector = Connector::new(args, application)?;
         let wait = connector.connect_timeout();
-        let pool = connector.pool(args.pool_size())?;
+        let pool = connector.planning_once().pool(args.pool_size())?;
         let search_pool = connector.pool(args.search_pool_size())?;
         let replica = Connector::replica(args, application)?
             .map(|replica| Replica::new(replica, args.search_pool_size(), search_pool.clone(), args.max_lag()))
