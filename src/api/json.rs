@@ -36,8 +36,9 @@ impl From<Person> for PersonJson {
 
 /// An attendee to be.
 #[derive(ToSchema)]
+#[schema(as = NewPerson)]
 #[allow(dead_code)] // read field by field, so that every error is named
-pub struct NewPerson {
+pub struct NewPersonJson {
     #[schema(example = "Ada", min_length = 1, max_length = 200)]
     first_name: String,
     #[schema(example = "Lovelace", min_length = 1, max_length = 200)]
@@ -84,8 +85,9 @@ impl From<Location> for LocationJson {
 
 /// Where a person is or was.
 #[derive(ToSchema)]
+#[schema(as = NewLocation)]
 #[allow(dead_code)] // read field by field, so that every error is named
-pub struct NewLocation {
+pub struct NewLocationJson {
     #[schema(example = 1, minimum = 1)]
     person_id: i64,
     /// Degrees north, WGS 84: a number or a text that holds one.
@@ -344,8 +346,9 @@ impl From<&Event> for EventJson {
 
 /// An event to be.
 #[derive(ToSchema)]
+#[schema(as = NewEvent)]
 #[allow(dead_code)] // read field by field, so that every error is named
-pub struct NewEvent {
+pub struct NewEventJson {
     /// What stands in addresses; it does not change.
     #[schema(example = "sandia-2026", pattern = "^[a-z0-9-]{1,64}$")]
     slug: String,
@@ -380,8 +383,9 @@ pub struct NewEvent {
 /// What is to be changed of an event; what is absent stays.
 #[derive(ToSchema)]
 #[schema(example = json!({"name": "Sandia Days 2026"}))]
+#[schema(as = EventChange)]
 #[allow(dead_code)] // read field by field, so that every error is named
-pub struct EventChange {
+pub struct EventChangeJson {
     #[schema(example = "Sandia Days 2026", nullable = false, min_length = 1, max_length = 200)]
     name: Option<String>,
     /// An IANA name. Dates that are not given with it stay the instants that they are.

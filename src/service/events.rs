@@ -2,11 +2,11 @@
 
 use super::Service;
 use crate::domain::{Event, EventChange, EventId, NewEvent, Page, Result, Slug};
-use crate::store::Held;
+use crate::store::EventContents;
 
 /// Which event is meant where none is named.
 #[derive(Clone, Debug, clap::Args)]
-pub struct EventArgs {
+pub struct DefaultEventArgs {
     /// The event of addresses and calls that name none, by its slug
     #[arg(long, env, value_name = "EVENT", default_value = "default")]
     pub default_event: Slug,
@@ -35,7 +35,7 @@ impl Service {
     }
 
     /// Deletes the event of this slug, as [`Events::delete`](crate::store::Events::delete) says.
-    pub async fn delete_event(&self, slug: &Slug, force: bool) -> Result<Held> {
+    pub async fn delete_event(&self, slug: &Slug, force: bool) -> Result<EventContents> {
         self.store().events().delete(slug, force, self.default_event()).await
     }
 }

@@ -1,7 +1,7 @@
 //! What the use cases work with, made once a process.
 
 use super::clock::Clock;
-use super::events::EventArgs;
+use super::events::DefaultEventArgs;
 use super::record::{Drain, IngestArgs, Sink};
 use crate::domain::{Error, Event, EventId, FieldError, LocationDraft, MeetingRule, NewLocation, Result, Slug};
 use crate::store::{DatabaseArgs, EventStore, Store};
@@ -16,7 +16,7 @@ pub struct ServiceArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]
-    pub event: EventArgs,
+    pub event: DefaultEventArgs,
 }
 
 /// The use cases of this process. Cheap to clone.

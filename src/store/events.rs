@@ -82,15 +82,15 @@ impl EventRow {
     }
 }
 
-/// What there is of an event, counted up to [`Held::MOST`] of each.
+/// What there is of an event, counted up to [`EventContents::MOST`] of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct EventContents {
     pub persons: u64,
     pub locations: u64,
     pub dead_letters: u64,
 }
 
-impl Held {
+impl EventContents {
     /// More are not counted: that would take longer than an answer should.
     pub const MOST: u64 = 1_000_000;
 
@@ -99,7 +99,7 @@ impl Held {
     }
 }
 
-impl std::fmt::Display for Held {
+impl std::fmt::Display for EventContents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = |count: u64| match count {
             count if count > Self::MOST => format!("more than {}", Self::MOST),
@@ -254,13 +254,13 @@ impl Events<'_> {
     }
 
     /// What there is of an event.
-    pub async fn held(&self, id: EventId) -> Result<Held> {
+    pub async fn held(&self, id: EventId) -> Result<EventContents> {
         let connection = &mut self.store.connection().await?;
         let mut count = async |table: &str, which: &str| {
             // Both are ours.
             let sql = format!(
                 "SELECT count(*) FROM (SELECT FROM {table} WHERE event_id = $1{which} LIMIT {}) AS counted",
-                Held::MOST + 1
+                EventContents::MOST + 1
             );
             let (count,): (i64,) = Statement::<(BigInt,)>::new(sql, vec![Bind::event(id)])
                 .get_result(connection)
@@ -268,7 +268,7 @@ impl Events<'_> {
                 .map_err(from_diesel)?;
             Ok::<_, Error>(count.unsigned_abs())
         };
-        Ok(Held {
+        Ok(EventContents {
             persons: count("person", "").await?,
             locations: count("location", "").await?,
             dead_letters: count("dead_letter", " AND emptied IS NULL").await?,
@@ -280,7 +280,7 @@ impl Events<'_> {
     ///
     /// Everything of it goes in transactions of some thousand rows each, the event itself in the last one: what was interrupted goes
     /// on when it is asked for again.
-    pub async fn delete(&self, slug: &Slug, force: bool, default: &Slug) -> Result<Held> {
+    pub async fn delete(&self, slug: &Slug, force: bool, default: &Slug) -> Result<EventContents> {
         let event = self.read(slug).await?;
         if event.id == EventId::FIRST || slug == default {
             let message = format!(
@@ -309,7 +309,7 @@ impl Events<'_> {
     }
 
     /// Erases some persons of the event with their locations and dead letters.
-    async fn erase(&self, id: EventId, most: i64) -> Result<Held> {
+    async fn erase(&self, id: EventId, most: i64) -> Result<EventContents> {
         let connection = &mut self.store.connection().await?;
         let event = id.get();
         connection
@@ -326,7 +326,11 @@ impl Events<'_> {
                 let theirs = location::event_id.eq(event).and(location::person_id.eq_any(&ids));
                 let locations = diesel::delete(location::table.filter(theirs)).execute(connection).await?;
                 let letters = dead_letters::erase_all(connection, &ids).await?;
-                Ok(Held { persons: ids.len() as u64, locations: locations as u64, dead_letters: letters as u64 })
+                Ok(EventContents {
+                    persons: ids.len() as u64,
+                    locations: locations as u64,
+                    dead_letters: letters as u64,
+                })
             })
             .await
             .map_err(from_diesel)

@@ -49,7 +49,7 @@ pub type Applied = String;
 
 /// Which migrations are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
+pub enum MigrationScope {
     /// What the running versions can live with, this one's predecessor too; everything, in a database that has no schema yet.
     Compatible,
     /// Also what removes things that only older versions use.
@@ -87,13 +87,13 @@ impl Migrator {
     }
 
     /// Runs what is pending, oldest first. Several may start at once: the others wait for the first and then find nothing to do.
-    pub async fn up(&mut self, extent: Extent) -> Result<Vec<Applied>> {
+    pub async fn up(&mut self, scope: MigrationScope) -> Result<Vec<Applied>> {
         self.lock().await?;
         let fresh = !has_schema(&mut self.connection).await?;
         let applied = applied(&mut self.connection).await?;
         let mut done = Vec::new();
         for migration in &MIGRATIONS {
-            let wanted = !migration.is_contract() || fresh || extent == Extent::Contract;
+            let wanted = !migration.is_contract() || fresh || scope == MigrationScope::Contract;
             if wanted && !applied.contains(migration.version) {
                 let note = format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{}')", migration.version);
                 self.run(migration, migration.up, &note).await?;

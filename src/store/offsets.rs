@@ -140,7 +140,7 @@ impl Store {
         }
     }
 
-    /// What became of the record at this place, as far as the database knows.
+    /// The fate of the record at this offset, as far as the database knows.
     pub async fn fate(&self, topic: &str, partition: i32, offset: i64) -> Result<Fate> {
         // One statement, so that what it sees is of one moment: letters come and go.
         type Found = (i64, i64, Option<String>);

@@ -24,7 +24,7 @@ pub struct Memory {
 
 /// Memory that is given back when this is dropped.
 #[derive(Debug, Default)]
-pub struct Held(Option<OwnedSemaphorePermit>);
+pub struct MemoryPermit(Option<OwnedSemaphorePermit>);
 
 impl Default for Memory {
     fn default() -> Self {
@@ -34,22 +34,22 @@ impl Default for Memory {
 }
 
 impl Memory {
-    pub(super) async fn sent(&self, bytes: usize) -> Held {
+    pub(super) async fn sent(&self, bytes: usize) -> MemoryPermit {
         take(&self.sent, bytes, SENT).await
     }
 
-    pub(super) async fn unpacked(&self, bytes: usize) -> Held {
+    pub(super) async fn unpacked(&self, bytes: usize) -> MemoryPermit {
         take(&self.unpacked, bytes, UNPACKED).await
     }
 
     /// The same without waiting; `None` while there is not enough.
-    pub(super) fn try_unpacked(&self, bytes: usize) -> Option<Held> {
+    pub(super) fn try_unpacked(&self, bytes: usize) -> Option<MemoryPermit> {
         let units = units(bytes, UNPACKED);
-        self.unpacked.clone().try_acquire_many_owned(units).ok().map(|permit| Held(Some(permit)))
+        self.unpacked.clone().try_acquire_many_owned(units).ok().map(|permit| MemoryPermit(Some(permit)))
     }
 
     /// Room for records of so many bytes.
-    pub async fn records(&self, bytes: usize) -> Held {
+    pub async fn records(&self, bytes: usize) -> MemoryPermit {
         take(&self.records, bytes, RECORDS).await
     }
 
@@ -65,16 +65,16 @@ impl Memory {
     }
 }
 
-async fn take(semaphore: &Arc<Semaphore>, bytes: usize, most: usize) -> Held {
+async fn take(semaphore: &Arc<Semaphore>, bytes: usize, most: usize) -> MemoryPermit {
     // Never closed.
-    Held(semaphore.clone().acquire_many_owned(units(bytes, most)).await.ok())
+    MemoryPermit(semaphore.clone().acquire_many_owned(units(bytes, most)).await.ok())
 }
 
 fn units(bytes: usize, most: usize) -> u32 {
     bytes.min(most).div_ceil(UNIT) as u32
 }
 
-impl Held {
+impl MemoryPermit {
     /// Gives back all but so many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         if let Some(permit) = &mut self.0 {

@@ -1,6 +1,6 @@
 //! Kafka: producer, partition reader, partitioner.
 //!
-//! Reading is ours ([`Reader`]): rskafka knows nothing of transactions, and unpacks whatever comes as a whole. Producing is rskafka's.
+//! Reading is ours ([`PartitionReader`]): rskafka knows nothing of transactions, and unpacks whatever comes as a whole. Producing is rskafka's.
 //! It retries a little by itself ([`cluster`]) and then says no; who waits how long is decided here and by the consumer.
 //! Nothing here knows PostgreSQL or what becomes of a record.
 
@@ -24,15 +24,15 @@ mod unpack;
 pub use args::{Bootstrap, KafkaArgs, ProducerArgs};
 pub use batch::Record;
 pub use cluster::Cluster;
-pub use memory::{Held, Memory};
+pub use memory::{Memory, MemoryPermit};
 pub use partitioner::partition_of;
-pub use producer::{Delivery, Place, Producer};
-pub use reader::{Fetched, Reader};
+pub use producer::{Delivery, Producer, RecordOffset};
+pub use reader::{Fetched, PartitionReader};
 pub use records::{Entry, RecordSet};
 pub use security::KafkaSecurityArgs;
 
 use crate::domain::Error;
-use args::Codec;
+use args::Compression;
 use health::Health;
 
 /// What this program calls the dependency, in errors and readiness.

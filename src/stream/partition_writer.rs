@@ -26,7 +26,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Locations of one request for one partition, acknowledged together.
-pub(super) struct Batch {
+pub(super) struct PendingBatch {
     pub(super) locations: Vec<NewLocation>,
     /// The request that brought them.
     pub(super) origin: Origin,
@@ -68,7 +68,7 @@ impl Drop for Permits {
 /// The near end of a partition's way out.
 #[derive(Clone)]
 pub(super) struct PartitionWriter {
-    batches: mpsc::UnboundedSender<Batch>,
+    batches: mpsc::UnboundedSender<PendingBatch>,
     /// How many locations may wait for this partition, so that one that takes nothing leaves room for the others.
     pub(super) buffer: Arc<Semaphore>,
     capacity: usize,
@@ -95,7 +95,7 @@ impl PartitionWriter {
     }
 
     /// A batch that comes too late (the writer has ended) is dropped, which its sender notices.
-    pub(super) fn send(&self, batch: Batch) {
+    pub(super) fn send(&self, batch: PendingBatch) {
         let _ = self.batches.send(batch);
     }
 }
@@ -110,7 +110,7 @@ struct Work {
 
 /// A batch, and how much of it is acknowledged.
 struct Waiting {
-    batch: Batch,
+    batch: PendingBatch,
     offsets: Vec<i64>,
 }
 
@@ -127,7 +127,7 @@ enum Attempt {
 }
 
 impl Work {
-    async fn run(mut self, mut batches: mpsc::UnboundedReceiver<Batch>, args: ProducerArgs) {
+    async fn run(mut self, mut batches: mpsc::UnboundedReceiver<PendingBatch>, args: ProducerArgs) {
         let most = args.kafka_batch as usize;
         while let Some(first) = batches.recv().await {
             let mut count = first.locations.len();

@@ -1,4 +1,4 @@
-use super::partition_writer::{Batch, PartitionWriter, Permits};
+use super::partition_writer::{PartitionWriter, PendingBatch, Permits};
 use super::{Cluster, Health, KafkaArgs, ProducerArgs, partition_of, unavailable};
 use crate::codec::{self, Origin};
 use crate::domain::{Error, NewLocation, Result};
@@ -38,9 +38,9 @@ pub struct Producer {
 /// The partitions' writers, as many as are known of.
 type Writers = watch::Receiver<Arc<[PartitionWriter]>>;
 
-/// Where a record lies in the topic.
+/// The partition and offset of a record in the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordOffset {
     pub partition: i32,
     pub offset: i64,
 }
@@ -200,21 +200,21 @@ impl Delivery {
         let Part { positions, locations } = part;
         self.count += locations.len();
         let (acknowledge, acknowledged) = oneshot::channel();
-        writer.send(Batch { locations, origin: origin.clone(), acknowledge, deadline, _permits: permits });
+        writer.send(PendingBatch { locations, origin: origin.clone(), acknowledge, deadline, _permits: permits });
         self.parts.push(Sent { partition, positions, acknowledged });
     }
 
-    /// Waits until all are durable; returns where, in the order in which they were handed over. `Unavailable` when one of them
+    /// Waits until all are durable; returns their offsets, in the order in which they were handed over. `Unavailable` when one of them
     /// was given up.
-    pub async fn places(self) -> Result<Vec<Place>> {
-        let mut places = vec![Place { partition: 0, offset: 0 }; self.count];
+    pub async fn offsets(self) -> Result<Vec<RecordOffset>> {
+        let mut all = vec![RecordOffset { partition: 0, offset: 0 }; self.count];
         for Sent { partition, positions, acknowledged } in self.parts {
             let offsets = acknowledged.await.map_err(|_| unavailable("shutting down"))??;
             for (position, offset) in positions.into_iter().zip(offsets) {
-                places[position as usize] = Place { partition, offset };
+                all[position as usize] = RecordOffset { partition, offset };
             }
         }
-        Ok(places)
+        Ok(all)
     }
 }
 

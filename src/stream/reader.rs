@@ -20,7 +20,7 @@ pub enum Fetched {
 }
 
 /// Reads one partition, committed records only. Any failure is returned, and the next call connects anew.
-pub struct Reader {
+pub struct PartitionReader {
     cluster: Arc<Cluster>,
     memory: Arc<Memory>,
     partition: i32,
@@ -29,7 +29,7 @@ pub struct Reader {
     since: Option<Instant>,
 }
 
-impl Reader {
+impl PartitionReader {
     pub fn new(cluster: Arc<Cluster>, memory: Arc<Memory>, partition: i32) -> Self {
         Self { cluster, memory, partition, connection: None, since: None }
     }

@@ -1,7 +1,7 @@
 //! What one fetch has brought, one record after the other, without what does not count.
 
-use super::batch::{self, Batch, Header, Next, Parts, Record, Step};
-use super::memory::{Held, Memory, SENT};
+use super::batch::{self, Header, Next, Parts, Record, RecordBatch, Step};
+use super::memory::{Memory, MemoryPermit, SENT};
 use super::unpack;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -21,12 +21,12 @@ pub struct RecordSet {
     end: i64,
     /// The next batch, while there is no room to unpack it.
     waiting: Option<(Header, Bytes)>,
-    batch: Option<(Batch, Held)>,
+    batch: Option<(RecordBatch, MemoryPermit)>,
     /// What is to be returned before anything else.
     found: Option<Found>,
     bytes: Vec<u8>,
     memory: Arc<Memory>,
-    _sent: Held,
+    _sent: MemoryPermit,
 }
 
 /// What is found at one or more offsets.
@@ -60,7 +60,7 @@ impl RecordSet {
         position: i64,
         end: i64,
         memory: Arc<Memory>,
-        sent: Held,
+        sent: MemoryPermit,
     ) -> Self {
         Self {
             cut: (length > data.len()).then_some(length),
@@ -96,7 +96,7 @@ impl RecordSet {
                 return true;
             }
             if let Some((header, packed)) = self.waiting.take() {
-                let held = self.memory.unpacked(unpack::cost(header.codec, &packed)).await;
+                let held = self.memory.unpacked(unpack::cost(header.compression, &packed)).await;
                 self.unpack(header, packed, held);
             } else if !self.advance() {
                 return false;
@@ -113,7 +113,7 @@ impl RecordSet {
             }
             let Some((batch, _)) = &mut self.batch else {
                 if let Some((header, packed)) = self.waiting.take() {
-                    let Some(held) = self.memory.try_unpacked(unpack::cost(header.codec, &packed)) else {
+                    let Some(held) = self.memory.try_unpacked(unpack::cost(header.compression, &packed)) else {
                         self.waiting = Some((header, packed));
                         return None;
                     };
@@ -212,9 +212,9 @@ impl RecordSet {
         true
     }
 
-    fn unpack(&mut self, header: Header, packed: Bytes, held: Held) {
+    fn unpack(&mut self, header: Header, packed: Bytes, held: MemoryPermit) {
         let last = header.last;
-        match Batch::open(header, packed) {
+        match RecordBatch::open(header, packed) {
             Ok(batch) => self.batch = Some((batch, held)),
             Err(error) => self.leave(last, error.to_string()),
         }

@@ -103,7 +103,7 @@ pub struct Options {
 
 /// A location as an input tells it: everything but whether its person exists and its time is not in the future.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fix {
+pub struct FileFix {
     /// Where in the input it stands, from 1.
     pub line: u64,
     pub who: Who,
@@ -170,7 +170,7 @@ impl fmt::Display for Bad {
 /// One record of an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    Fix(Fix),
+    Fix(FileFix),
     Skipped { line: u64, why: Skip },
     Bad { line: u64, bad: Bad },
 }
@@ -211,11 +211,11 @@ pub fn read(input: impl std::io::Read, options: &Options, sink: &mut Sink<'_>) -
     let head = input.head().map_err(|error| input.broken(&error))?;
     let found = sniff::sniff(&head, options.format)?;
     match found {
-        sniff::Found::Xml => xml::read(input, &head, options, sink),
-        sniff::Found::Json => document::read(input, options, sink),
-        sniff::Found::Lines => lines::read(input, options, sink),
-        sniff::Found::Csv => csv::read(input, &head, options, sink),
-        sniff::Found::Fit => fit::read(input, options, sink),
-        sniff::Found::Nmea => nmea::read(input, options, sink),
+        sniff::Syntax::Xml => xml::read(input, &head, options, sink),
+        sniff::Syntax::Json => document::read(input, options, sink),
+        sniff::Syntax::Lines => lines::read(input, options, sink),
+        sniff::Syntax::Csv => csv::read(input, &head, options, sink),
+        sniff::Syntax::Fit => fit::read(input, options, sink),
+        sniff::Syntax::Nmea => nmea::read(input, options, sink),
     }
 }

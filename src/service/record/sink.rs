@@ -168,9 +168,9 @@ impl Pending {
                 acknowledged(self.count - recorded.iter().filter(unknown).count() as u64);
                 Settled::Recorded(recorded.into_iter())
             }),
-            OnTheWay::Kafka(delivery) => delivery.places().await.map(|places| {
+            OnTheWay::Kafka(delivery) => delivery.offsets().await.map(|offsets| {
                 acknowledged(self.count);
-                let receipts: Vec<Receipt> = places.into_iter().map(Receipt::from).collect();
+                let receipts: Vec<Receipt> = offsets.into_iter().map(Receipt::from).collect();
                 Settled::Queued(receipts.into_iter())
             }),
         };

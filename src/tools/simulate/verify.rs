@@ -1,7 +1,7 @@
 //! Whether what was acknowledged is stored as it was sent, by asking the API.
 
 use super::walk::Measured;
-use crate::codec::files::{self, Fix, Item, Options, PersonBy, Who};
+use crate::codec::files::{self, FileFix, Item, Options, PersonBy, Who};
 use crate::domain::PersonId;
 use anyhow::{Context, ensure};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -116,7 +116,7 @@ async fn stored(client: &reqwest::Client, below: &str, told: &Told) -> anyhow::R
     Ok(stored)
 }
 
-fn measured(fix: &Fix) -> Measured {
+fn measured(fix: &FileFix) -> Measured {
     let (latitude, longitude) = (fix.coordinate.latitude(), fix.coordinate.longitude());
     Measured { time: fix.time, latitude, longitude, accuracy_m: fix.accuracy_m }
 }
