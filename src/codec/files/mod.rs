@@ -4,6 +4,7 @@
 //! for a small one, however hostile: every record is bounded ([`MAX_LINE`], [`MAX_OBJECT`]), and so are nesting and the window
 //! of packed input. Nothing here knows files, persons' ids or the store.
 
+mod brackets;
 mod csv;
 mod document;
 mod fit;
