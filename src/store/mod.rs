@@ -5,6 +5,8 @@
 
 mod connect;
 mod connection;
+mod days;
+mod dead_letter_bounds;
 mod dead_letters;
 mod door;
 mod error;
@@ -17,24 +19,31 @@ mod offsets;
 mod partitions;
 mod persons;
 mod proximity;
+mod record;
 mod replica;
 mod schema;
 mod script;
 mod searches;
+mod set_aside;
 mod settings;
+mod snapshot;
 mod sqlstate;
 mod statement;
 mod url;
 mod watch;
 
 pub use connect::DatabaseArgs;
-pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
+pub use dead_letter_bounds::{DeadLetterLimits, DeadLetterStock};
+pub use dead_letters::{DeadLetter, DeadLetterLine, Replayed};
 pub use door::EventStore;
 pub use events::{EventContents, Events};
-pub use locations::{LocationPosition, Stored};
+pub use locations::LocationPosition;
 pub use migrations::{Applied, MigrationScope, Migrator, Pending};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
-pub use proximity::{CellTimes, Snapshot};
+pub use proximity::CellTimes;
+pub use record::Stored;
+pub use set_aside::{Read, SetAside};
+pub use snapshot::Snapshot;
 pub use url::DatabaseUrl;
 
 use crate::domain::{Error, Location, Person, Result};

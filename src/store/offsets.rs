@@ -2,10 +2,10 @@
 
 use super::Store;
 use super::connection::Connection;
-use super::dead_letters::{self, Read, SetAside};
 use super::error::{from_diesel, refusal};
-use super::locations::{Retries, record_of_events};
+use super::record::{Retries, record_of_events};
 use super::schema::{kafka_partition, kafka_worker};
+use super::set_aside::{Read, SetAside, set_aside};
 use super::statement::{Bind, Statement};
 use crate::domain::{NewLocation, Result};
 use diesel::prelude::*;
@@ -118,7 +118,7 @@ impl Store {
                     // A worker that hangs here (its machine is gone) must not hold its rows against the next owner.
                     connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '4s'").await?;
                     let stored = record_of_events(connection, &sorted).await?;
-                    let dead = dead_letters::set_aside(connection, advance, read, &stored).await?;
+                    let dead = set_aside(connection, advance, read, &stored).await?;
                     // Last, so that the row is locked for a moment only and whoever divides the partitions need not skip it.
                     match move_offset(connection, advance).await? {
                         1 => Ok((stored.stored, dead)),

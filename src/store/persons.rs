@@ -2,7 +2,7 @@ use super::EventStore;
 use super::connection::Connection;
 use super::error::from_diesel;
 use super::loader::Load;
-use super::locations::Retries;
+use super::record::Retries;
 use super::schema::{location, person};
 use super::statement::{Bind, Statement};
 use crate::domain::{Error, EventId, NewPerson, Page, Person, PersonId, Result, Search};
