@@ -7,7 +7,7 @@ use super::input::{Headed, Limited, Place};
 use super::json;
 use super::mend::mended;
 use super::value::shown;
-use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
+use super::weighed::{RecordBudget, TOO_MANY_PARTS, Weighed};
 use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink};
 use encoding_rs::UTF_8;
 use encoding_rs_io::DecodeReaderBytesBuilder;
@@ -36,7 +36,7 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
         again: Vec::new(),
         again_at: 0,
         may_read_again: AGAIN,
-        room: Room::new(),
+        budget: RecordBudget::new(),
         raw: Vec::new(),
         raw_line: 1,
         damaged: false,
@@ -67,7 +67,7 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
         }
         begun = true;
         place.mark();
-        reader.room.reset();
+        reader.budget.reset();
     }
     Ok(())
 }
@@ -82,22 +82,22 @@ const AHEAD: usize = 256 << 10;
 const MAX_BEGINNING: usize = 128;
 
 /// Parses one value, as it stands or else with what may be mended. The error is a sentence, with its line, from 1.
-pub(super) fn parse(raw: &[u8], room: &Room) -> Result<Value, (u64, String)> {
+pub(super) fn parse(raw: &[u8], budget: &RecordBudget) -> Result<Value, (u64, String)> {
     let attempt = |raw: &[u8]| {
         let mut json = serde_json::Deserializer::from_slice(raw);
-        Weighed(room).deserialize(&mut json).and_then(|value| json.end().map(|()| value))
+        Weighed(budget).deserialize(&mut json).and_then(|value| json.end().map(|()| value))
     };
     let error = match attempt(raw) {
         Ok(value) => return Ok(value),
-        Err(_) if room.is_exceeded() => return Err((1, TOO_MANY_PARTS.to_owned())),
+        Err(_) if budget.is_exceeded() => return Err((1, TOO_MANY_PARTS.to_owned())),
         Err(error) => error,
     };
     if let Some(mended) = mended(raw) {
-        room.reset();
+        budget.reset();
         if let Ok(value) = attempt(&mended) {
             return Ok(value);
         }
-        if room.is_exceeded() {
+        if budget.is_exceeded() {
             return Err((1, TOO_MANY_PARTS.to_owned()));
         }
     }
@@ -136,7 +136,7 @@ struct Reader<'a, 's, R> {
     again: Vec<u8>,
     again_at: usize,
     may_read_again: usize,
-    room: Room,
+    budget: RecordBudget,
     /// The value that was cut out last, and the line it began in; empty when nothing else can stand in it.
     raw: Vec<u8>,
     raw_line: u64,
@@ -260,7 +260,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
 
     /// The value that was cut out last, which began in this line; else what is wrong with it.
     fn parsed(&self, line: u64) -> Result<Value, Item> {
-        parse(&self.raw, &self.room)
+        parse(&self.raw, &self.budget)
             .map_err(|(at, message)| Item::Bad { line: line + at - 1, bad: Bad::new("record", message) })
     }
 
@@ -296,7 +296,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
         let line = self.line;
         let cut = self.cut(true);
         self.place.mark();
-        self.room.reset();
+        self.budget.reset();
         // What is left of a damaged record is not said again.
         let is_scrap = self.damaged && !self.raw.starts_with(b"{");
         let item = match cut {
@@ -398,7 +398,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
                 }
                 Some(_) => return Err(self.not_valid("the name of a member")),
             }
-            let name = match parse(&self.raw, &self.room) {
+            let name = match parse(&self.raw, &self.budget) {
                 Ok(Value::String(name)) => name,
                 _ => String::from_utf8_lossy(&self.raw).into_owned(),
             };
@@ -429,7 +429,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
                 self.place.mark();
                 continue;
             }
-            if !self.room.has_for_member(&name) {
+            if !self.budget.has_for_member(&name) {
                 wrong = wrong.or(Some(Item::Bad { line, bad: Bad::new("record", TOO_MANY_PARTS) }));
                 members.clear();
                 continue;
