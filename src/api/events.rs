@@ -1,3 +1,5 @@
+//! REST: events are listed, read, created, changed and deleted.
+
 use super::Response;
 use super::extract::{self, EVENT, path_event};
 use super::json::{EventJson, NewEventJson};

@@ -1,3 +1,5 @@
+//! REST: locations are taken, singly or as a batch, read, listed and deleted.
+
 use super::Response;
 use super::batch;
 use super::body;

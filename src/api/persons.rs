@@ -1,3 +1,5 @@
+//! REST: persons are created, read, searched and erased.
+
 use super::Response;
 use super::extract::{self, below, path_person};
 use super::json::{NewPersonJson, PersonJson};

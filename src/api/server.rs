@@ -1,4 +1,4 @@
-//! The server: which path goes where, and what goes around every request.
+//! The HTTP server of the API: its paths, and the middleware around every request.
 
 use super::owntracks::{OwnTracks, OwnTracksArgs};
 use super::problem::Problem;

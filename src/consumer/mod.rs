@@ -1,4 +1,4 @@
-//! Role: Kafka → PostGIS. Ownership, one pump per partition: fetch → decode → commit.
+//! Role: Kafka → PostgreSQL. A worker owns partitions and runs one pump for each: fetch → decode → commit.
 
 mod fetch;
 mod letters;

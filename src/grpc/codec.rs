@@ -1,4 +1,4 @@
-//! How messages are read: what a caller may make large is counted first, and what cannot be read is the caller's error.
+//! How gRPC messages are decoded: what a caller may make large is counted first, and what cannot be read is the caller's error.
 
 use crate::codec::proto::StreamLocationsRequest;
 use crate::service::record::MAX_REQUEST;

@@ -1,4 +1,4 @@
-//! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
+//! What all HTTP servers of the program share: each is handed a listener and a shutdown token, and drains when it ends.
 
 use super::budget::Share;
 use super::shutdown::after_pause;

@@ -28,8 +28,8 @@ impl Service {
         self.store().events().list(after, limit).await
     }
 
-    /// Changes the event of this slug, or [`Error::UnknownEvent`](crate::domain::Error::UnknownEvent). Processes that know it
-    /// otherwise learn of it within a few seconds.
+    /// Changes the event of this slug, or [`Error::UnknownEvent`](crate::domain::Error::UnknownEvent). Other processes, which cache
+    /// events, see the change within a few seconds.
     pub async fn change_event(&self, slug: &Slug, change: EventChange) -> Result<Event> {
         self.store().events().change(slug, change).await
     }

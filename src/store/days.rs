@@ -10,8 +10,8 @@ use diesel::sql_types::{BigInt, Bool, Date};
 use diesel_async::RunQueryDsl;
 
 impl EventStore<'_> {
-    /// The days of a time zone (an IANA name) on which a person has locations, each with their number, oldest first;
-    /// [`Error::NotFound`] for an unknown person.
+    /// The days on which a person has locations, oldest first, each with the number of its locations. `zone`, an IANA name, is the
+    /// time zone of the days. [`Error::NotFound`] for an unknown person.
     pub async fn days(&self, person: PersonId, zone: &str) -> Result<Vec<(NaiveDate, u64)>> {
         let mut connection = self.store.search().await?;
         let rows = loop {

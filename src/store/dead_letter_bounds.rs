@@ -35,7 +35,7 @@ pub struct DeadLetterStock {
 }
 
 impl Store {
-    /// Drops a topic's oldest rows beyond the limits, and says what is there then.
+    /// Drops a topic's oldest rows beyond the limits, and returns what is left.
     pub async fn bound_dead_letters(&self, topic: &str, limits: DeadLetterLimits) -> Result<DeadLetterStock> {
         let mut connection = self.connection().await?;
         let mut stock = DeadLetterStock::default();

@@ -16,7 +16,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 
-/// What is kept of a record at the most, in bytes. A location takes some hundred.
+/// The most that is kept of a record, in bytes. A location takes some hundred.
 pub(super) const LONGEST_VALUE: usize = 64 << 10;
 pub(super) const LONGEST_KEY: usize = 4 << 10;
 pub(super) const LONGEST_CONTENT_TYPE: usize = 256;
@@ -113,8 +113,8 @@ impl Store {
             .map_err(from_diesel)
     }
 
-    /// One dead letter, or [`Error::NotFound`]. Of a value or key longer than any that is kept (an older version kept them
-    /// whole), the beginning.
+    /// One dead letter, or [`Error::NotFound`]. A value or key that is longer than today's bound (older versions kept them whole) is
+    /// cut.
     pub async fn dead_letter(&self, id: i64) -> Result<DeadLetter> {
         use dead_letter as d;
         dead_letter::table
@@ -249,7 +249,8 @@ async fn empty(connection: &mut Connection, reason: &'static str, which: Emptied
     }
 }
 
-/// Erases what letters hold of a person, whoever else they are about; inside the transaction that erases the person.
+/// Removes the contents of all letters about a person, even if they are about somebody else, too; inside the transaction that erases
+/// the person.
 pub(super) async fn erase(connection: &mut Connection, person: i64) -> QueryResult<usize> {
     erase_all(connection, &[person]).await
 }

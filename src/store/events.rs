@@ -60,7 +60,7 @@ impl EventRow {
         }
     }
 
-    /// What only somebody else can have stored is a defect, and told as one.
+    /// The event; a row that this program would not have written is an internal error.
     fn into_domain(self) -> Result<Event> {
         let id = self.id;
         self.checked().map_err(|error| Error::Internal(format!("event {id} in the database: {error}")))
@@ -82,7 +82,7 @@ impl EventRow {
     }
 }
 
-/// What there is of an event, counted up to [`EventContents::MOST`] of each.
+/// How much an event holds, counted up to [`EventContents::MOST`] of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventContents {
     pub persons: u64,
@@ -156,8 +156,8 @@ impl Events<'_> {
         Ok(Page::cut(events, limit, |event: &Event| event.id))
     }
 
-    /// The event of this slug, at most [`OLDEST`] old; [`Error::UnknownEvent`] when there is none. Without the database, as it was
-    /// known last.
+    /// The event of this slug, at most [`OLDEST`] old; [`Error::UnknownEvent`] when there is none. While the
+    /// database is away, as it was read last.
     pub async fn by_slug(&self, slug: &Slug) -> Result<Arc<Event>> {
         self.cached(Key::Slug(slug.clone())).await
     }
@@ -227,7 +227,7 @@ impl Events<'_> {
         Ok(event)
     }
 
-    /// Changes the event of this slug; [`Error::UnknownEvent`] when there is none. What is stored stays, whatever the new dates.
+    /// Changes the event of this slug; [`Error::UnknownEvent`] when there is none. Stored locations stay, whatever the new dates.
     pub async fn change(&self, slug: &Slug, change: EventChange) -> Result<Event> {
         let connection = &mut self.store.connection().await?;
         let changed = connection
@@ -275,11 +275,11 @@ impl Events<'_> {
         })
     }
 
-    /// Deletes the event of this slug, and tells what there was of it. [`Error::UnknownEvent`] when there is none;
-    /// [`Error::Conflict`] for the first event and for `default`, and, unless `force` is given, while there is anything of it.
+    /// Deletes the event of this slug, and returns what it held. [`Error::UnknownEvent`] when there is none;
+    /// [`Error::Conflict`] for the first event and for `default`, and, unless `force` is given, for an event that holds anything.
     ///
-    /// Everything of it goes in transactions of some thousand rows each, the event itself in the last one: what was interrupted goes
-    /// on when it is asked for again.
+    /// Its rows are deleted in transactions of some thousand each, the event itself in the last one. A deletion that was interrupted
+    /// goes on when it is called again.
     pub async fn delete(&self, slug: &Slug, force: bool, default: &Slug) -> Result<EventContents> {
         let event = self.read(slug).await?;
         if event.id == EventId::FIRST || slug == default {
@@ -359,7 +359,7 @@ const PERSONS: i64 = 100;
 const ROWS: u64 = 10_000;
 
 impl EventStore<'_> {
-    /// An error of the database as the caller's: a person of an event that has just been deleted is of an unknown one.
+    /// The error for the caller: when the event of a person has just been deleted, it is an unknown event.
     pub(super) fn told(&self, error: Diesel) -> Error {
         match error {
             Diesel::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
@@ -378,7 +378,7 @@ fn is_too_early(error: &Diesel) -> bool {
     matches!(error, Diesel::DatabaseError(_, info) if code_of(info.message()) == Some("55000"))
 }
 
-/// Those of the events that there are. One that cannot be read is left out, as if it took everything.
+/// Those of the events that exist. One that cannot be read is left out, as if it had no dates.
 pub(super) async fn by_ids<'a>(
     connection: &mut Connection,
     ids: impl Iterator<Item = &'a EventId>,

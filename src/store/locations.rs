@@ -41,7 +41,7 @@ impl LocationRow {
     }
 }
 
-/// PostGIS takes (x, y) = (longitude, latitude): here, and nowhere else, the two change places.
+/// The coordinate as PostGIS takes it: (x, y) = (longitude, latitude). The two are swapped here and nowhere else.
 pub(super) fn point(coordinate: Coordinate) -> Point {
     Point { x: coordinate.longitude(), y: coordinate.latitude(), srid: Some(SRID) }
 }
@@ -64,7 +64,7 @@ impl Load for Location {
     }
 }
 
-/// A place in the list of a person's locations: after this time and id.
+/// A position in the list of a person's locations: after this time and id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocationPosition {
     pub creation_time: DateTime<Utc>,

@@ -59,8 +59,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// The database, through two pools of connections: what is searched for at length must not hold up what is quick. Where there is a
-/// replica, searches have a third one, which leads there.
+/// The database, through two pools of connections, so that long searches do not hold up quick statements. With a replica, searches
+/// have a third pool, which leads there.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Connection>,
@@ -117,8 +117,8 @@ impl Store {
         })
     }
 
-    /// Fails with what an operator must mend (a wrong password, a server that is too old). What may pass by itself is logged,
-    /// and readiness goes on asking.
+    /// Fails with an error that an operator must mend (a wrong password, a server that is too old). One that may pass by itself is
+    /// logged, and readiness goes on checking.
     pub async fn check_at_start(&self) -> Result<()> {
         match self.ready().await {
             Err(error @ (Error::Unavailable { .. } | Error::TimedOut(_))) => {
@@ -134,7 +134,7 @@ impl Store {
     /// `Error::Invalid` is for the operator to mend; `Error::Unavailable` may pass.
     pub async fn ready(&self) -> Result<()> {
         let mut probe = self.probe.lock().await;
-        // Taken, so that a connection whose question was cut short is not used again.
+        // Taken, so that a connection whose query was cut short is not used again.
         let mut connection = match probe.connection.take() {
             Some(connection) => connection,
             None => self.connector.connect().await?,
@@ -187,7 +187,7 @@ impl Store {
         connection
     }
 
-    /// A connection for what may take long, when it is its turn.
+    /// A connection for a search, which may take long, once it has a permit.
     async fn search(&self) -> Result<Search> {
         self.searches.begin().await
     }

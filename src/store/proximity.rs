@@ -31,11 +31,11 @@ const CELLS_AT_SIGHT: u64 = 5_000;
 /// Cells of which is asked at once whether they are empty, 8 bytes each.
 const CELLS_AT_ONCE: u64 = 250_000;
 
-/// Rows after which others on the same processor get their turn.
+/// Rows after which other tasks of the same thread may run.
 const ROWS_AT_ONCE: usize = 4_000;
 
 impl Snapshot {
-    /// Hands every location in the lookups' cells and times to `each`, in no order, as the rows arrive: none is kept.
+    /// Hands every location in the lookups' cells and times to `each`, in no order, as the rows arrive; keeps none.
     pub async fn candidates(
         &mut self,
         lookups: &Lookups,
@@ -148,8 +148,8 @@ impl Snapshot {
         rows.into_iter().map(LocationRow::into_domain).collect()
     }
 
-    /// The lookups cell by cell, at most `most`; `None` if there are more. Where there are many, empty ones are left out: what is
-    /// empty costs nothing.
+    /// The lookups cell by cell, at most `most`; `None` if there are more. Where there are many, empty cells are left out
+    /// and not counted.
     pub async fn cells(&mut self, lookups: &Lookups, range: TimeRange, most: usize) -> Result<Option<Vec<CellTimes>>> {
         let (mut cells, mut batch) = (Vec::new(), LookupBatch::default());
         let mut rows = lookups.rows().peekable();

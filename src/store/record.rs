@@ -14,7 +14,7 @@ use diesel_async::{AsyncConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_geography::types::Point;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What became of a batch whose single outcomes nobody needs.
+/// The outcome of a batch, in sums.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// New rows.
@@ -34,7 +34,7 @@ impl std::ops::AddAssign for Stored {
 }
 
 impl EventStore<'_> {
-    /// Stores a batch in one transaction and tells of each location what became of it, in order.
+    /// Stores a batch in one transaction and returns the outcome of each location, in order.
     ///
     /// A location that is stored already, or comes twice in the batch, is a [`Recorded::Duplicate`] with the id of the first.
     pub async fn record(&self, batch: &[NewLocation]) -> Result<Vec<Recorded>> {
@@ -63,7 +63,7 @@ impl EventStore<'_> {
             .collect())
     }
 
-    /// Stores a batch in one transaction, told only in sum: what loads and drains use.
+    /// Stores a batch in one transaction and returns only sums, for loads and the drain at the end of a process.
     pub async fn record_bulk(&self, batch: &[NewLocation]) -> Result<Stored> {
         let mut order: Vec<&NewLocation> = batch.iter().collect();
         order.sort_unstable_by_key(|location| location.identity());
@@ -84,7 +84,7 @@ impl EventStore<'_> {
 }
 
 impl Store {
-    /// Lets index-only scans and the planner know what a load has changed; autovacuum would, some minutes later.
+    /// Vacuums and analyses after a load, for index-only scans and the planner; autovacuum would do it some minutes later.
     pub async fn vacuum(&self) -> Result<()> {
         let mut connection = self.connector.connect().await?;
         connection.set_limit(None);
@@ -115,8 +115,8 @@ impl Retries {
 
 type Identity = (i64, i64, u64, u64);
 
-/// Inserts sorted, distinct locations and tells what became of each whose person exists. Returns those that were there when they
-/// were to be inserted and gone when their ids were asked for: somebody has deleted them, so that they are new again.
+/// Inserts sorted, distinct locations and notes in `found` the outcome of each whose person exists. Returns those that were there when
+/// they were to be inserted and gone when their ids were looked up: somebody has deleted them, so they are to be inserted again.
 ///
 /// One statement, and so one transaction by itself; what was there already needs a second one.
 async fn record_each<'a>(
@@ -181,13 +181,13 @@ async fn present(connection: &mut Connection, event: EventId, persons: &[i64]) -
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
-/// What became of records, which may be of several events.
+/// The outcome of records, which may be of several events.
 pub(super) struct StoredOfEvents {
     /// New rows.
     pub(super) stored: usize,
     /// The persons that do not exist, each with the event in which it should: `None` is any.
     pub(super) unknown: HashSet<(Option<EventId>, i64)>,
-    /// Why those were not stored whose times their event does not take, by what they are and the event that they name.
+    /// Why locations were not stored whose times their event does not take, by their identity and the event that they name.
     pub(super) outside: HashMap<(Identity, Option<EventId>), String>,
 }
 
@@ -210,7 +210,7 @@ pub(super) enum Refusal<'a> {
 }
 
 /// Inserts locations that were read from Kafka, distinct and sorted by identity, inside a transaction of the caller's. One that
-/// names no event is its person's event's; one that names another than its person's is of an unknown person.
+/// names no event belongs to its person's; the person of one that names another event counts as unknown.
 pub(super) async fn record_of_events(
     connection: &mut Connection,
     sorted: &[&NewLocation],
@@ -261,8 +261,8 @@ pub(super) async fn record_of_events(
     Ok(done)
 }
 
-/// Which event each of these persons belongs to; those that do not exist are absent. They are kept from being erased until the
-/// transaction ends. Above events: producers that know no events name only the person.
+/// The event of each of these persons; those that do not exist are absent. The persons are locked against being erased until the
+/// transaction ends. It stands above events, because producers that know no events name only the person.
 pub(super) async fn events_of(connection: &mut Connection, persons: &[i64]) -> QueryResult<HashMap<i64, EventId>> {
     let rows: Vec<(i64, i32)> = Statement::<(BigInt, Integer)>::new(
         "SELECT id, event_id FROM person WHERE id = ANY($1) ORDER BY id FOR KEY SHARE",

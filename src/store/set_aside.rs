@@ -20,7 +20,7 @@ use std::sync::Arc;
 const ROWS: usize = 1_000;
 const BYTES: usize = 4 << 20;
 
-/// What a consumer read: one record, or a range of offsets of which nothing could be read.
+/// One record that a consumer read, or a range of offsets of which nothing could be read.
 #[derive(Clone, Debug)]
 pub struct Read {
     pub first_offset: i64,
@@ -67,8 +67,8 @@ impl Row<'_> {
     }
 }
 
-/// Keeps what is no location, and locations of persons who do not exist; inside a transaction of the caller's. Returns which
-/// these are.
+/// Stores as dead letters the records that hold no location, and those whose location is refused; inside a transaction of the
+/// caller's. Returns which these are.
 pub(super) async fn set_aside(
     connection: &mut Connection,
     advance: Advance<'_>,
@@ -225,7 +225,7 @@ fn unknown_person(location: &NewLocation) -> String {
     }
 }
 
-/// On one line, without what PostgreSQL's texts cannot hold (NUL) and terminals should not be sent, and not endless.
+/// The reason on one line and cut, without characters that PostgreSQL's texts cannot hold (NUL) or terminals should not get.
 pub(super) fn plain(reason: &str) -> String {
     shown_at_most(reason, LONGEST_REASON)
 }

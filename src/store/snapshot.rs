@@ -73,7 +73,7 @@ impl Snapshot {
         rows.into_iter().map(|row| row.into_domain().map(|person| (person.id, person))).collect()
     }
 
-    /// When and where a person was in the range, oldest first, after `after`, at most `limit`. From the index alone.
+    /// A person's locations in the range, oldest first, after `after`, at most `limit`. Read from the index alone.
     pub async fn track(
         &mut self,
         person: PersonId,
@@ -103,9 +103,9 @@ impl Snapshot {
         rows.into_iter().map(|(time, place)| Ok(Fix::new(time, coordinate(place)?))).collect()
     }
 
-    /// Ends the snapshot, gives its connection back if that still works, and returns what became of the work.
+    /// Ends the snapshot, gives its connection back if that still works, and returns the work's result.
     ///
-    /// `None`: the replica that it was at could not do it, and it has begun anew at the primary; the same work is to be done again.
+    /// `None`: the replica failed and the snapshot has begun anew at the primary; the same work is to be done again.
     pub async fn end<T>(&mut self, done: Result<T>) -> Option<Result<T>> {
         let Some(mut search) = self.search.take() else { return Some(done) };
         if done.is_err() && search.begins_anew().await {

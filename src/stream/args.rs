@@ -1,3 +1,5 @@
+//! The settings of Kafka on the command line.
+
 use super::KafkaSecurityArgs;
 use crate::domain::Result;
 use std::time::Duration;

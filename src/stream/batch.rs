@@ -151,7 +151,7 @@ pub(super) fn next(data: &mut Bytes) -> Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub offset: i64,
-    /// When it was written, where it says so and people have years for it.
+    /// When it was written; `None` when it does not say so, or says a year beyond our calendar.
     pub timestamp: Option<DateTime<Utc>>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
@@ -201,7 +201,7 @@ fn time(millis: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).filter(|_| millis != -1 && YEARS.contains(&millis))
 }
 
-/// What comes next of a batch.
+/// The next step in reading a batch.
 #[derive(Debug)]
 pub(super) enum Step {
     Record(Parts),
@@ -243,7 +243,7 @@ impl RecordBatch {
         self.left == 0 && self.skip == 0
     }
 
-    /// Reads a record into `bytes`, in which its parts lie then.
+    /// Takes a step: reads a record into `bytes`, which its [`Parts`] then refer to.
     pub(super) fn step(&mut self, bytes: &mut Vec<u8>) -> Step {
         if self.skip > 0 {
             return self.skip_on().map_or_else(|error| self.broken(&error), |()| Step::Skipped);

@@ -1,4 +1,4 @@
-//! One partition's way out: what waits while a batch is under way makes up the next, one at a time, so that order is kept.
+//! Writes to one partition, one batch at a time, so that order is kept. What waits meanwhile makes up the next batch.
 
 use super::producer::detail;
 use super::{Cluster, Health, ProducerArgs, unavailable};
@@ -38,7 +38,7 @@ pub(super) struct PendingBatch {
     pub(super) _permits: Permits,
 }
 
-/// Room for a batch: its partition's, and the whole buffer's. Given back when dropped.
+/// The permits of a batch: its partition's, and the whole buffer's. Given back when dropped.
 pub(super) struct Permits {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
@@ -47,7 +47,7 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// For `count` locations, which `waiting` counts as long as this is kept.
+    /// Permits for `count` locations. `waiting` counts these as long as the permits are kept.
     pub(super) fn new(
         own: OwnedSemaphorePermit,
         all: OwnedSemaphorePermit,
@@ -75,7 +75,7 @@ pub(super) struct PartitionWriter {
 }
 
 impl PartitionWriter {
-    /// A writer and the work behind it, which ends when the last clone of the writer is gone and all is written or given up.
+    /// A writer and the task behind it. The task ends when the last clone of the writer is gone and everything is written or given up.
     pub(super) fn new(
         cluster: Arc<Cluster>,
         partition: i32,
@@ -89,7 +89,7 @@ impl PartitionWriter {
         (Self { batches, buffer: Arc::new(Semaphore::new(capacity)), capacity }, work.run(receiver, args))
     }
 
-    /// How much room so many locations take; more than there is, is all of it.
+    /// How many permits so many locations take: all of them at most.
     pub(super) fn permits(&self, count: usize) -> u32 {
         count.min(self.capacity) as u32
     }

@@ -1,4 +1,4 @@
-//! What one fetch has brought, one record after the other, without what does not count.
+//! The records that one fetch has brought, one after the other, without control records and aborted transactions.
 
 use super::batch::{self, Header, Next, Parts, Record, RecordBatch, Step};
 use super::memory::{Memory, MemoryPermit, SENT};
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The records that a fetch has brought. Those of aborted transactions are left out, and Kafka's own that say how one ended.
+/// The records that a fetch has brought, without control records and those of aborted transactions.
 pub struct RecordSet {
     data: Bytes,
     /// Whether batches were left behind that the first one's beginning tells of: what cannot be read of it never will be.
@@ -19,7 +19,7 @@ pub struct RecordSet {
     aborting: HashSet<i64>,
     position: i64,
     end: i64,
-    /// The next batch, while there is no room to unpack it.
+    /// The next batch, while there is no permit to unpack it.
     waiting: Option<(Header, Bytes)>,
     batch: Option<(RecordBatch, MemoryPermit)>,
     /// What is to be returned before anything else.
@@ -51,8 +51,8 @@ enum Found {
 }
 
 impl RecordSet {
-    /// `position` is the offset from which on was asked, `end` the one that nothing can be read from yet. `length` is that of
-    /// all that the broker sent, of which `data` may be the beginning.
+    /// `position` is the offset that the fetch began at, `end` the first offset that cannot be read yet. `length` is the length of
+    /// everything that the broker sent; `data` may be only its beginning.
     pub(super) fn new(
         data: Bytes,
         length: usize,
@@ -78,18 +78,18 @@ impl RecordSet {
         }
     }
 
-    /// The offset behind all that was returned, and left out, so far.
+    /// The offset after everything that was returned or left out so far.
     pub fn position(&self) -> i64 {
         self.position
     }
 
-    /// The offset behind the last record that can be read at present.
+    /// The offset after the last record that can be read at present.
     pub fn end(&self) -> i64 {
         self.end
     }
 
-    /// Waits until there is room to unpack the next record; false when there is none. Must not be called by somebody who holds
-    /// room for records.
+    /// Waits for the permit to unpack the next record; false when there is no further record. Must not be called by somebody who
+    /// holds a permit for records.
     pub async fn open(&mut self) -> bool {
         loop {
             if self.found.is_some() || self.batch.is_some() {
@@ -104,8 +104,7 @@ impl RecordSet {
         }
     }
 
-    /// The next record, in the order of offsets. `None` when there is none, or when it is to be waited for with
-    /// [`RecordSet::open`].
+    /// The next record, in the order of offsets. `None` at the end, or when [`RecordSet::open`] has to be awaited first.
     pub async fn next(&mut self) -> Option<Entry<'_>> {
         let found = loop {
             if let Some(found) = self.found.take() {

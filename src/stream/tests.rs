@@ -1,4 +1,4 @@
-//! What brokers may send, read within bounds. That the batches of Kafka's own clients are read is tested through Kafka.
+//! Tests of reading, within bounds, whatever brokers may send. The batches of Kafka's own clients are tested through Kafka.
 
 use super::batch::{BATCH_MOST, HEADERS_MOST, KEY_MOST, RECORD_MOST};
 use super::memory::{Memory, MemoryPermit};

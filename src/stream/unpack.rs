@@ -1,4 +1,4 @@
-//! Packed bytes of a record batch, unpacked piece by piece: however much they would become, memory is bounded.
+//! Unpacks a record batch piece by piece: however large it would become, memory is bounded.
 
 use super::Compression;
 use bytes::{Buf, Bytes};

@@ -1,4 +1,4 @@
-//! The role that shows what could not be stored, tries again, and throws away.
+//! The role that lists, shows, replays and discards dead letters.
 
 use crate::domain::text::shown_at_most;
 use crate::domain::{Error, EventId, NewLocation, parse_duration};

@@ -1,4 +1,4 @@
-//! The role that writes what is stored into files.
+//! The role that writes stored locations and meetings into files.
 
 use crate::codec::files::{LocationWriter, Media, MeetingWriter};
 use crate::domain::{Error, Person, PersonId, Search, TimeRange, parse_duration};

@@ -1,4 +1,4 @@
-//! What JSON values tell: GeoJSON (RFC 7946), OwnTracks messages, and objects of programs' own.
+//! JSON values → locations: GeoJSON (RFC 7946), OwnTracks messages, and objects of other programs.
 
 use super::google;
 use super::names::Properties;

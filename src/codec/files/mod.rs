@@ -102,7 +102,7 @@ pub struct Options {
     pub waypoints: bool,
 }
 
-/// A location as an input tells it: everything but whether its person exists and its time is not in the future.
+/// A location as a file gives it. Not checked yet: whether its person exists, and whether its time is in the future.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileFix {
     /// Where in the input it stands, from 1.
@@ -114,7 +114,7 @@ pub struct FileFix {
     pub accuracy_m: Option<f64>,
 }
 
-/// Why a record is none of a location, without anything being wrong with it.
+/// Why a record holds no location, although nothing is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skip {
     NoPosition,

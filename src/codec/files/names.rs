@@ -1,4 +1,4 @@
-//! Which column or property is what.
+//! Which column or property holds what, by the names that programs give them.
 
 use serde_json::{Map, Value};
 use std::collections::HashMap;

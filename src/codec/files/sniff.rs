@@ -1,4 +1,4 @@
-//! What an input is, by its first bytes.
+//! Finds out how an input is to be read, by its first bytes.
 
 use super::{Broken, Format};
 

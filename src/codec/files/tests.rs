@@ -1,4 +1,4 @@
-//! Readers on what programs write, on what goes wrong, and on what nobody expects.
+//! Tests of the readers: what programs write, what goes wrong, and what nobody expects.
 
 use super::*;
 use crate::domain::{Location, Person, PersonId, parse_time};

@@ -1,3 +1,5 @@
+//! The receipt for a location that was queued in Kafka.
+
 use crate::domain::{Error, quoted};
 use crate::stream::RecordOffset;
 

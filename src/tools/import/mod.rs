@@ -1,4 +1,4 @@
-//! The role that brings files with locations in.
+//! The role that imports files with locations.
 
 mod files;
 mod load;

@@ -1,4 +1,4 @@
-//! From what a file says of a person to the person.
+//! Finds or creates the persons that files name.
 
 use crate::codec::files::{Exported, PersonBy, Who};
 use crate::domain::{Error, EventId, NewPerson, Person, PersonId, Result, text};

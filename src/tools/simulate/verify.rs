@@ -1,4 +1,4 @@
-//! Whether what was acknowledged is stored as it was sent, by asking the API.
+//! Checks by the API that what was acknowledged is stored as it was sent.
 
 use super::walk::Measured;
 use crate::codec::files::{self, FileFix, Item, Options, PersonBy, Who};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// What one person's phone was told is safe.
+/// What was acknowledged to one person's phone.
 pub struct Told {
     pub person_id: i64,
     pub acknowledged: Vec<Measured>,

@@ -1,4 +1,4 @@
-//! How a person walks about in the hall, and what their phone says of it.
+//! The walk of a person through the hall, and the locations that their phone makes of it.
 
 use crate::codec::{proto, to_timestamp};
 use crate::tools::demo_event::{DemoEvent, Random, before_a_booth, place};
