@@ -57,7 +57,7 @@ fn protobuf() -> Result<(), Box<dyn std::error::Error>> {
     let [grpc, simulate] = ["GRPC", "SIMULATE"].map(|role| std::env::var_os(format!("CARGO_FEATURE_{role}")).is_some());
     let mut code = tonic_prost_build::configure().build_server(grpc).build_client(grpc || simulate);
     if grpc {
-        code = code.codec_path("crate::grpc::Codec");
+        code = code.codec_path("crate::grpc::MessageCodec");
     }
     code.compile_fds(descriptors)?;
     Ok(())

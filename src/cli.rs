@@ -30,33 +30,33 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant)] // there is one of it, once
 enum Role {
     #[cfg(feature = "api")]
-    ServeApi(crate::api::Args),
+    ServeApi(crate::api::ServeApiArgs),
     #[cfg(feature = "api")]
     Openapi(crate::api::OpenApiArgs),
     #[cfg(feature = "grpc")]
-    ServeGrpc(crate::grpc::Args),
+    ServeGrpc(crate::grpc::ServeGrpcArgs),
     #[cfg(feature = "consume")]
-    Consume(crate::consumer::Args),
+    Consume(crate::consumer::ConsumerArgs),
     #[cfg(feature = "app")]
-    ServeApp(crate::app::Args),
+    ServeApp(crate::app::ServeAppArgs),
     #[cfg(feature = "standalone")]
-    Standalone(crate::standalone::Args),
+    Standalone(crate::standalone::StandaloneArgs),
     #[cfg(feature = "migrate")]
-    Migrate(crate::tools::migrate::Args),
+    Migrate(crate::tools::migrate::MigrateArgs),
     #[cfg(feature = "event")]
-    Event(crate::tools::event::Args),
+    Event(crate::tools::event::EventArgs),
     #[cfg(feature = "seed")]
-    Seed(crate::tools::seed::Args),
+    Seed(crate::tools::seed::SeedArgs),
     #[cfg(feature = "simulate")]
-    Simulate(crate::tools::simulate::Args),
+    Simulate(crate::tools::simulate::SimulateArgs),
     #[cfg(feature = "import")]
-    Import(crate::tools::import::Args),
+    Import(crate::tools::import::ImportArgs),
     #[cfg(feature = "export")]
-    Export(crate::tools::export::Args),
+    Export(crate::tools::export::ExportArgs),
     #[cfg(feature = "dead-letters")]
-    DeadLetters(crate::tools::dead_letters::Args),
+    DeadLetters(crate::tools::dead_letters::DeadLettersArgs),
     #[cfg(feature = "healthcheck")]
-    Healthcheck(crate::tools::healthcheck::Args),
+    Healthcheck(crate::tools::healthcheck::HealthcheckArgs),
 }
 
 impl Cli {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// With Kafka, locations go through it and are stored from here; without, they are written straight to the database, and an
 /// answer means that they are stored.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct StandaloneArgs {
     /// Where the REST API listens
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30001")]
     api_listen_addr: ListenAddr,
@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 /// Runs until the token is cancelled and what is in flight is done.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(args: StandaloneArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let api_listener = bind(&args.api_listen_addr, "API_LISTEN_ADDR", ports::API).map_err(anyhow::Error::msg)?;
     let grpc_listener = bind(&args.grpc_listen_addr, "GRPC_LISTEN_ADDR", ports::GRPC).map_err(anyhow::Error::msg)?;
     let app_listener = bind(&args.app_listen_addr, "APP_LISTEN_ADDR", ports::APP).map_err(anyhow::Error::msg)?;

@@ -102,11 +102,11 @@ async fn fill(topic: &str, locations: impl Iterator<Item = NewLocation>) -> anyh
         if deliveries.len() > 30
             && let Some(first) = deliveries.pop_front()
         {
-            first.places().await?;
+            first.offsets().await?;
         }
     }
     for delivery in deliveries {
-        delivery.places().await?;
+        delivery.offsets().await?;
     }
     producer.finish(Duration::from_secs(60)).await;
     Ok(())

@@ -1,4 +1,4 @@
-//! A batch of locations: read one after the other, counted before anything is made of them.
+//! A batch of locations in a request's body: read one after the other, and counted before anything is built.
 
 use super::body::Body;
 use super::extract::{Kind, not_json};

@@ -1,4 +1,4 @@
-//! The one reader of bodies: bounded while it receives, while it unpacks, and over all requests together.
+//! The one reader of request bodies. It bounds what is received, what that unpacks to, and what all requests take together.
 
 use super::problem::Problem;
 use super::server::Settings;

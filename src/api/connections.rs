@@ -1,3 +1,5 @@
+//! REST: whom a person met, the encounters of two persons, locations near a person's own, and the days that have any.
+
 use super::Response;
 use super::extract::path_person;
 use super::files::{self, internal};

@@ -1,4 +1,4 @@
-//! The API's own description: its operations, OpenAPI made of them, and Swagger UI from the binary.
+//! The API's description: its operations, the OpenAPI document made of them, and Swagger UI, served from the binary.
 
 use super::problem::{self, Problem, ProblemJson, no_such_path};
 use super::routes::{self, Mount, Operation, Path, operations};

@@ -1,6 +1,8 @@
+//! REST: events are listed, read, created, changed and deleted.
+
 use super::Response;
 use super::extract::{self, EVENT, path_event};
-use super::json::{EventJson, NewEvent as NewEventJson};
+use super::json::{EventJson, NewEventJson};
 use super::persons::MAX_BODY;
 use super::query::{Limit, Query, parameters};
 use super::routes::{Mount, operations};
@@ -147,7 +149,7 @@ pub async fn get(request: HttpRequest, service: Service) -> Response {
     operation_id = "change_event",
     tag = "events",
     params(("event" = String, Path, description = "The event's slug", example = "default")),
-    request_body = super::json::EventChange,
+    request_body = super::json::EventChangeJson,
     responses(
         (status = 200, description = "The event as it is now", body = EventJson),
         (status = 400, description = "A field is wrong"),

@@ -1,9 +1,11 @@
+//! REST: locations are taken, singly or as a batch, read, listed and deleted.
+
 use super::Response;
 use super::batch;
 use super::body;
 use super::extract::{self, Kind, below, path_id, path_person};
 use super::files;
-use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocation as NewLocationJson};
+use super::json::{BatchOutcome, ItemOutcome, ItemStatus, LocationJson, NewLocationJson};
 use super::negotiate::{Form, form};
 use super::persons::MAX_BODY;
 use super::problem::Problem;

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Serve the REST API, its documentation and its probes
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct ServeApiArgs {
     /// Where to listen
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30001")]
     listen_addr: ListenAddr,
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// Runs the role until the token is cancelled and what is in flight is done.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(args: ServeApiArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::API).map_err(anyhow::Error::msg)?;
     let (service, drain) = args.service.start("serve-api").await?;
     serve(listener, args.api, service, shutdown).await?;

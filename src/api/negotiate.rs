@@ -1,4 +1,4 @@
-//! In which form an answer is wanted: JSON, or a file's format.
+//! Content negotiation: whether an answer is JSON or one of the files' formats.
 
 use super::problem::Problem;
 use crate::codec::files::Media;

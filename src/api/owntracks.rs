@@ -1,4 +1,4 @@
-//! The OwnTracks app's HTTP mode: a phone sends without an app of ours.
+//! The HTTP mode of the OwnTracks app: its phones send locations without an app of ours.
 
 use super::Response;
 use super::body;

@@ -1,6 +1,8 @@
+//! REST: persons are created, read, searched and erased.
+
 use super::Response;
 use super::extract::{self, below, path_person};
-use super::json::{NewPerson as NewPersonJson, PersonJson};
+use super::json::{NewPersonJson, PersonJson};
 use super::query::{Limit, Query, parameters};
 use super::routes::operations;
 use super::server::page;

@@ -1,4 +1,4 @@
-//! What went wrong, as RFC 9457 problem details. Every error leaves the API through here.
+//! Errors as RFC 9457 problem details. Every error leaves the API through here.
 
 use crate::domain::{Error, FieldError, shown};
 use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER};

@@ -1,4 +1,4 @@
-//! Query parameters: structs that document themselves, read so that everything that is wrong is named at once.
+//! Query parameters: typed structs that document themselves. Reading one names everything that is wrong with it at once.
 
 use crate::codec::misspelt;
 use crate::domain::{Error, FieldError, TimeRange, parse_duration, quoted, zone};
@@ -153,7 +153,7 @@ impl<P> Query<P> {
         read.map_err(|error| self.errors.extend(error.into().into_fields("query"))).ok()
     }
 
-    /// The range that two parameters stand for. They are the first of a question, and so are their errors.
+    /// The range that two parameters stand for. They come first in a query, and so do their errors.
     pub fn check_range(&mut self, read: Result<TimeRange, Error>) -> Option<TimeRange> {
         read.map_err(|error| drop(self.errors.splice(0..0, error.into_fields("query")))).ok()
     }
@@ -183,7 +183,7 @@ pub struct Pairs {
 
 impl Pairs {
     fn of(query: &str, known: &[&str]) -> Result<Self, Error> {
-        /// The most parameters; no question has as many.
+        /// The most parameters; no query has as many.
         const MOST: usize = 50;
         let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
             .take(MOST + 1)

@@ -1,4 +1,4 @@
-//! Locations that go through Kafka: queued now, stored a moment later.
+//! Receipts of locations that go through Kafka: they are queued when the request is answered, and stored a moment later.
 
 use super::Response;
 use super::extract::below;

@@ -1,4 +1,4 @@
-//! Operations: each handler together with its documentation, so that what is served is what is documented.
+//! The route table: each handler stands together with its documentation, so that what is served is what is documented.
 
 use super::problem;
 use actix_web::http::Method;

@@ -1,4 +1,4 @@
-//! The server: which path goes where, and what goes around every request.
+//! The HTTP server of the API: its paths, and the middleware around every request.
 
 use super::owntracks::{OwnTracks, OwnTracksArgs};
 use super::problem::Problem;
@@ -8,7 +8,7 @@ use crate::domain::Error;
 use crate::runtime::budget::ANSWERS;
 use crate::runtime::probes::{self, Probes};
 use crate::runtime::{
-    DRAIN_SECONDS, Held, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
+    BudgetedBody, DRAIN_SECONDS, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
     run_until,
 };
 use crate::service::Service;
@@ -247,7 +247,7 @@ async fn bound_answers(
     if size > SMALL && !share.take(usize::try_from(size).unwrap_or(usize::MAX)) {
         return Err(problem::of(Error::Overloaded).into());
     }
-    Ok(response.map_body(|_, body| Held::new(body, share)))
+    Ok(response.map_body(|_, body| BudgetedBody::new(body, share)))
 }
 
 /// How long a request may take until its answer begins, seconds.

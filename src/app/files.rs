@@ -15,7 +15,7 @@ struct Dist;
 pub const INDEX: &str = "index.html";
 
 /// A file in the coding that the client likes best.
-pub struct Found {
+pub struct Asset {
     pub bytes: Cow<'static, [u8]>,
     pub content_type: &'static str,
     /// None: as it is.
@@ -30,7 +30,7 @@ pub fn built() -> bool {
 }
 
 /// A file by its path, without a slash before it. The compressed forms have no paths of their own.
-pub fn find(path: &str, request: &HttpRequest) -> Option<Found> {
+pub fn find(path: &str, request: &HttpRequest) -> Option<Asset> {
     let content_type = content_type(path)?;
     let compressed = preferred(request).and_then(|coding| {
         let ending = if coding == ContentEncoding::Brotli { "br" } else { "gz" };
@@ -38,7 +38,7 @@ pub fn find(path: &str, request: &HttpRequest) -> Option<Found> {
     });
     let (file, coding) = compressed.or_else(|| Some((Dist::get(path)?, None)))?;
     let tag = tag(&file, coding);
-    Some(Found { bytes: file.data, content_type, coding, tag })
+    Some(Asset { bytes: file.data, content_type, coding, tag })
 }
 
 /// The compression that the client likes best; None for none.

@@ -1,4 +1,4 @@
-//! What the page may do and whom it may talk to: headers that go with every answer.
+//! The security headers of the web app: what its page may do, and which servers it may talk to.
 
 use super::settings::{ApiUrl, AppArgs};
 use crate::runtime::headers::protect;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Serve the web app
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct ServeAppArgs {
     /// Where to listen
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30000")]
     listen_addr: ListenAddr,
@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Runs the role until the token is cancelled and what is in flight is done.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(args: ServeAppArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::APP).map_err(anyhow::Error::msg)?;
     serve(listener, args.app, ports::API, shutdown).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! The server: files by their path, the page for every view, and what goes around every answer.
+//! The HTTP server of the web app: files by their path, the page for every view, and the middleware around every answer.
 
 use super::settings::AppArgs;
 use super::{files, headers};

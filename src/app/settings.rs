@@ -1,4 +1,4 @@
-//! What an operator tells the web app: where the API is, which tiles the map has, where the event is.
+//! The web app's settings: where the API is, which tiles the map shows, and where the event is.
 
 use serde::Serialize;
 use url::Url;

@@ -1,3 +1,5 @@
+//! Connections and encounters as messages of gRPC.
+
 use super::{proto, to_duration, to_timestamp};
 use crate::domain::Person;
 use crate::meeting::{Closest, Connection, Encounter};

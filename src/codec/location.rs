@@ -1,3 +1,5 @@
+//! Locations and persons as messages of gRPC.
+
 use super::{from_timestamp, proto, to_timestamp};
 use crate::domain::{FieldError, Location, LocationDraft, LocationInput, Person};
 use prost_types::Timestamp;

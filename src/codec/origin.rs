@@ -1,4 +1,4 @@
-//! Where a location came in ↔ headers of a Kafka record.
+//! The request that a location came with ↔ headers of a Kafka record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Times and durations ↔ protobuf's `Timestamp` and `Duration`.
+
 use crate::domain::{FieldError, checked_time};
 use chrono::{DateTime, TimeDelta, Utc};
 use prost_types::{Duration, Timestamp};

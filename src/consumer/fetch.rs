@@ -7,7 +7,7 @@ use crate::domain::Error;
 use crate::runtime::Backoff;
 use crate::service::clock::Clock;
 use crate::store::Read;
-use crate::stream::{Entry, Fetched, Held, Memory, Reader, Record, RecordSet};
+use crate::stream::{Entry, Fetched, Memory, MemoryPermit, PartitionReader, Record, RecordSet};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,12 +47,12 @@ pub(super) struct Chunk {
     pub(super) traces: Vec<Arc<str>>,
     pub(super) next: i64,
     /// Until it is stored.
-    pub(super) held: Held,
+    pub(super) held: MemoryPermit,
 }
 
 /// Reads from `offset` on until nobody takes it any more.
 pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, chunks: mpsc::Sender<Chunk>) {
-    let mut reader = Reader::new(worker.cluster.clone(), worker.memory.clone(), partition);
+    let mut reader = PartitionReader::new(worker.cluster.clone(), worker.memory.clone(), partition);
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     let mut appetite = Appetite(FETCH_LEAST * 4);
     let mut origin = codec::Origin::default();
@@ -86,7 +86,7 @@ pub(super) async fn run(worker: Arc<Worker>, partition: i32, mut offset: i64, ch
                     continue;
                 }
                 // Nothing that counts, at the end.
-                Chunk { read: Vec::new(), bytes: 0, traces: Vec::new(), next, held: Held::default() }
+                Chunk { read: Vec::new(), bytes: 0, traces: Vec::new(), next, held: MemoryPermit::default() }
             }
             Ok(Fetched::OutOfRange { earliest, latest }) => {
                 match reset(worker.args.offset_reset, offset, earliest, latest) {
@@ -223,7 +223,7 @@ fn reset(policy: OffsetReset, offset: i64, earliest: i64, latest: i64) -> Result
         nothing(offset, next - 1, reason.to_owned())
     });
     let read = missing.into_iter().collect();
-    Ok(Chunk { read, bytes: 0, traces: Vec::new(), next, held: Held::default() })
+    Ok(Chunk { read, bytes: 0, traces: Vec::new(), next, held: MemoryPermit::default() })
 }
 
 /// A range of offsets of which there is nothing to keep but the reason.

@@ -1,4 +1,4 @@
-//! Keeps dead letters within their bounds, while letters come.
+//! Keeps the dead letters of a topic within their bounds while the consumer runs.
 
 use super::pump::Worker;
 use crate::store::{DeadLetterLimits, DeadLetterStock};

@@ -1,4 +1,4 @@
-//! Role: Kafka → PostGIS. Ownership, one pump per partition: fetch → decode → commit.
+//! Role: Kafka → PostgreSQL. A worker owns partitions and runs one pump for each: fetch → decode → commit.
 
 mod fetch;
 mod letters;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// Store what Kafka holds: run as many of these as are needed, they share the work
 #[derive(Clone, Debug, clap::Args)]
 #[command(mut_arg("kafka_bootstrap", |arg| arg.required(true)))]
-pub struct Args {
+pub struct ConsumerArgs {
     /// Where probes and metrics are served
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30003")]
     listen_addr: ListenAddr,
@@ -77,7 +77,7 @@ impl ConsumeArgs {
 }
 
 /// Runs the role until the token is cancelled and what is being stored is stored.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(args: ConsumerArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::CONSUMER).map_err(anyhow::Error::msg)?;
     let store = Store::new(&args.database, "consume")?;
     store.check_at_start().await?;

@@ -1,4 +1,4 @@
-//! Which partitions this worker pumps: it says that it lives, is told its share, and starts and stops pumps accordingly.
+//! Which partitions this worker pumps. It reports that it is alive, learns its share, and starts and stops pumps accordingly.
 
 use super::letters::{self, Letters};
 use super::pump::{self, Worker};
@@ -208,7 +208,8 @@ impl Pumps {
         }
     }
 
-    /// Ends all pumps at once: their partitions are others' by now. What was being stored is stored or not; the offset tells.
+    /// Ends all pumps at once: their partitions are others' by now. Whether a batch under way was stored, the offset in
+    /// the database says.
     async fn give_up(&mut self) {
         if !self.running.is_empty() {
             tracing::warn!(

@@ -1,4 +1,4 @@
-//! The second half of a pump: batches by size or deadline, and commits until it has worked.
+//! The second half of a pump: makes batches by size or deadline, and commits each until that succeeds.
 
 use super::fetch::{self, Chunk, TRACES};
 use super::letters::Letters;

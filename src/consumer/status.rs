@@ -1,4 +1,4 @@
-//! How the work goes, for readiness and metrics.
+//! The state of the consumer's work, for readiness and metrics.
 
 use chrono::{DateTime, Utc};
 use metrics::gauge;

@@ -1,3 +1,5 @@
+//! The errors of all use cases, by kind, and what is wrong with a field.
+
 use crate::geo::OutOfRange;
 use std::fmt;
 
@@ -37,7 +39,7 @@ pub enum Error {
     /// It cannot be done as things are; says what would have to be done before.
     #[error("{0}")]
     Conflict(String),
-    /// The question is valid but asks for more than one answer may cost; says what to narrow.
+    /// The query is valid but asks for more than one answer may cost; says what to narrow.
     #[error("{0}")]
     TooBroad(String),
     /// Too much at once; the same call will work a little later. Nothing of it was stored.

@@ -1,3 +1,5 @@
+//! Events: their identity, settings, dates, and changes to them.
+
 use super::location::unset_clock;
 use crate::domain::{EARLIEST_FIX, Error, FieldError, Moment, Result, TimeRange, quoted, text};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};

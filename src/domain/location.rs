@@ -1,3 +1,5 @@
+//! Locations: drafts as they are read, valid new ones, and stored ones.
+
 use crate::domain::{Error, Event, EventId, FieldError, PersonId, Result, TimeRange, to_micros};
 use crate::geo::Coordinate;
 use chrono::{DateTime, TimeDelta, Utc};

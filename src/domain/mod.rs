@@ -1,7 +1,7 @@
-//! What the words mean: events, persons, locations, ranges, and the rules they obey.
+//! Events, persons, locations and time ranges, and the rules that they obey.
 //!
-//! Pure: std, chrono with its time zones, serde and one geodesy library; no I/O, no framework, no clock that is not handed in. A value of one
-//! of these types is valid; whoever holds one need not check again.
+//! Pure code on std, chrono with its time zones, serde and one geodesy library: no I/O, no framework, and no clock but one that is
+//! passed in. A value of one of these types is valid, so nobody need check it again.
 
 mod error;
 mod event;

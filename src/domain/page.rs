@@ -1,3 +1,5 @@
+//! A page of a list, and whether more follows.
+
 /// A part of a list, and where the next part begins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T, C> {

@@ -1,3 +1,5 @@
+//! Persons, with the rules for their names.
+
 use crate::domain::{Error, FieldError, Result, text};
 
 /// The number that names a person: 1 or more, given by the store.

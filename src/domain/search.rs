@@ -1,3 +1,5 @@
+//! What somebody types to find persons.
+
 use crate::domain::quoted;
 use crate::domain::{FieldError, Result};
 

@@ -1,3 +1,5 @@
+//! Time ranges, and times and durations as callers write them.
+
 use crate::domain::{Error, FieldError, Result, quoted, read_written};
 use chrono::{DateTime, Datelike, Days, MappedLocalTime, NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;

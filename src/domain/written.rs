@@ -1,4 +1,4 @@
-//! Times as programs and people write them: what they say, without a guess at what they leave open.
+//! Reads times as programs and people write them, without guessing what they leave open.
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use std::borrow::Cow;

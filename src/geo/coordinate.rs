@@ -1,3 +1,5 @@
+//! A position on the earth: latitude and longitude, WGS 84.
+
 /// A position on the WGS 84 ellipsoid, in degrees.
 ///
 /// Invariants: latitude in −90…90, longitude in −180…180, both finite, neither a negative zero (so that equal positions

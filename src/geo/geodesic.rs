@@ -1,4 +1,4 @@
-//! How far apart two places are: exactly, and quickly.
+//! Distances between two positions: the exact one, and quick bounds of it.
 
 use crate::geo::Coordinate;
 use geographiclib_rs::{Geodesic, InverseGeodesic};

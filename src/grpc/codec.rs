@@ -1,4 +1,4 @@
-//! How messages are read: what a caller may make large is counted first, and what cannot be read is the caller's error.
+//! How gRPC messages are decoded: what a caller may make large is counted first, and what cannot be read is the caller's error.
 
 use crate::codec::proto::StreamLocationsRequest;
 use crate::service::record::MAX_REQUEST;
@@ -16,26 +16,26 @@ const BUFFER: usize = 1 << 10;
 const SEND_AT: usize = 32 << 10;
 
 /// The codec of the services that build.rs makes.
-pub struct Codec<T, U>(PhantomData<(T, U)>);
+pub struct MessageCodec<T, U>(PhantomData<(T, U)>);
 
-impl<T, U> Default for Codec<T, U> {
+impl<T, U> Default for MessageCodec<T, U> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<T: Message + 'static, U: Message + Default + 'static> tonic::codec::Codec for Codec<T, U> {
+impl<T: Message + 'static, U: Message + Default + 'static> tonic::codec::Codec for MessageCodec<T, U> {
     type Encode = T;
     type Decode = U;
     type Encoder = ProstEncoder<T>;
-    type Decoder = Reader<U>;
+    type Decoder = MessageDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
         ProstCodec::<T, U>::raw_encoder(settings())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        Reader(PhantomData)
+        MessageDecoder(PhantomData)
     }
 }
 
@@ -44,9 +44,9 @@ fn settings() -> BufferSettings {
 }
 
 /// Reads messages of one type.
-pub struct Reader<U>(PhantomData<U>);
+pub struct MessageDecoder<U>(PhantomData<U>);
 
-impl<U: Message + Default + 'static> Decoder for Reader<U> {
+impl<U: Message + Default + 'static> Decoder for MessageDecoder<U> {
     type Item = U;
     type Error = Status;
 

@@ -1,3 +1,5 @@
+//! gRPC: whom a person met, and the encounters of two persons.
+
 use super::at;
 use super::limits::held;
 use super::status::{self, range, within_time};
@@ -19,7 +21,7 @@ use tonic::{Request, Response, Status};
 /// Whom a person met.
 pub(super) struct Connections {
     pub service: Service,
-    /// How long a question may take.
+    /// How long a query may take.
     pub timeout: Duration,
 }
 
@@ -63,7 +65,7 @@ impl ConnectionService for Connections {
             encounters: request.include_encounters.then_some(MAX_LISTED_ENCOUNTERS),
         };
         let mut list = List { at, timeout: self.timeout, query, part, more: true };
-        // The first page before the answer begins: by then it shows whether the question can be answered.
+        // The first page before the answer begins: by then it shows whether the query can be answered.
         let first = list.next().await?.unwrap_or_default();
         let rest = stream::try_unfold(list, |mut list| async move { Ok(list.next().await?.map(|page| (page, list))) });
         let pages = stream::once(std::future::ready(Ok::<_, Status>(first))).chain(rest);

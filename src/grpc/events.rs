@@ -1,3 +1,5 @@
+//! gRPC: events, and which event a call is about.
+
 use super::limits::held;
 use super::status::{self, page_size, within_time};
 use crate::codec::proto::event_service_server::EventService;

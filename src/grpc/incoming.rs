@@ -34,12 +34,12 @@ pub(super) fn connections(
     most: usize,
     idle: Duration,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let room = Arc::new(Semaphore::new(most));
-    futures_util::stream::unfold((listener, room), move |(listener, room)| async move {
-        let permit = room.clone().acquire_owned().await.ok()?;
+    let permits = Arc::new(Semaphore::new(most));
+    futures_util::stream::unfold((listener, permits), move |(listener, permits)| async move {
+        let permit = permits.clone().acquire_owned().await.ok()?;
         let io = accept(&listener).await;
-        let mood = Mood { idle, room: room.clone(), crowded: most / 8 };
-        Some((Ok(Connection::new(io, permit, mood)), (listener, room)))
+        let mood = Mood { idle, permits: permits.clone(), crowded: most / 8 };
+        Some((Ok(Connection::new(io, permit, mood)), (listener, permits)))
     })
 }
 
@@ -153,8 +153,8 @@ impl Drop for Call {
 /// How patient a connection is.
 struct Mood {
     idle: Duration,
-    room: Arc<Semaphore>,
-    /// With less room than this, nobody may be idle for long.
+    permits: Arc<Semaphore>,
+    /// With fewer permits left than this, nobody may be idle for long.
     crowded: usize,
 }
 
@@ -196,7 +196,7 @@ impl Connection {
             return false;
         }
         let used = self.state.used.load(Ordering::Relaxed);
-        let crowded = self.mood.room.available_permits() < self.mood.crowded;
+        let crowded = self.mood.permits.available_permits() < self.mood.crowded;
         let silent = !used && self.read == 0;
         let patience = if crowded || silent { self.mood.idle.min(SHORT) } else { self.mood.idle };
         let ended = Duration::from_millis(self.state.ended.load(Ordering::Relaxed));

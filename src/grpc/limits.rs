@@ -1,4 +1,4 @@
-//! Calls: how many may be open in the whole process, and what is watched of each.
+//! Limits on calls: how many may be open in the whole process, and what one may hold.
 
 use super::body::{ACCEPT_ENCODING, CODINGS, watch};
 use super::incoming::{Answer, Call, Known};

@@ -1,3 +1,5 @@
+//! gRPC: locations are recorded, singly or as a stream, and listed.
+
 use super::at;
 use super::incoming::Known;
 use super::limits::held;

@@ -13,7 +13,7 @@ mod server;
 mod status;
 mod stream;
 
-pub use codec::Codec;
+pub use codec::MessageCodec;
 pub use server::{GrpcArgs, serve};
 
 use crate::runtime::{ListenAddr, bind, ports};
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Probes and metrics answer on the same port, over HTTP.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct ServeGrpcArgs {
     /// Where to listen
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30002")]
     listen_addr: ListenAddr,
@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 /// Runs the role until the token is cancelled and what is in flight is done.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(args: ServeGrpcArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
     let listener = bind(&args.listen_addr, "LISTEN_ADDR", ports::GRPC).map_err(anyhow::Error::msg)?;
     let (service, drain) = args.service.start("serve-grpc").await?;
     serve(listener, args.grpc, service, shutdown).await?;

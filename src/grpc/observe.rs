@@ -1,4 +1,4 @@
-//! What goes around every call: counting and timing, and the plain HTTP paths beside the services.
+//! The layer around every call: it counts and times calls, and serves the plain HTTP paths beside the services.
 
 use super::status;
 use crate::domain::Error;

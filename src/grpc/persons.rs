@@ -1,3 +1,5 @@
+//! gRPC: persons are created, read, listed and erased.
+
 use super::at;
 use super::limits::held;
 use super::status::{self, page_size};

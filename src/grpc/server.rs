@@ -1,4 +1,4 @@
-//! The server: services, limits, health, reflection, and how it ends.
+//! The gRPC server: its services, limits, health and reflection, and how it ends.
 
 use super::connections::Connections;
 use super::events::Events;
@@ -57,7 +57,7 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 /// what a connection can make the server hold.
 const STREAM_WINDOW: u32 = 128 << 10;
 pub(super) const CONNECTION_WINDOW: u32 = 128 << 10;
-/// The largest question about the server itself, bytes.
+/// The largest request about the server itself, bytes.
 const SMALL_MESSAGE: usize = 16 << 10;
 /// The largest headers of a call, bytes.
 const HEADERS: u32 = 16 << 10;

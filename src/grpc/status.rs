@@ -1,4 +1,4 @@
-//! Our errors → gRPC's. Every error leaves the server through here.
+//! Errors → gRPC's statuses. Every error leaves the server through here.
 
 use crate::codec::from_timestamp;
 use crate::domain::{Error, FieldError, Result, TimeRange};

@@ -1,4 +1,4 @@
-//! When two locations are a contact, and when contacts are an encounter: the parameters of the question, within their bounds.
+//! The rules of meetings, within their bounds: when two locations are a contact, and when contacts are one encounter.
 
 use crate::domain::{Error, MeetingRule, Result};
 use chrono::TimeDelta;

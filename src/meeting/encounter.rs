@@ -1,4 +1,4 @@
-//! From contacts to encounters and connections.
+//! Contacts → encounters → connections.
 
 use super::track::Contact;
 use crate::domain::{Error, PersonId, Result};

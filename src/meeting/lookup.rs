@@ -1,4 +1,4 @@
-//! Where and when to look for others: the cells in reach of a person's own locations, each at the times that are near enough.
+//! Where and when to look for others: the cells in reach of a person's own locations, each with the times that are near enough.
 
 use crate::domain::TimeRange;
 use crate::geo::{Cell, CellRange, Extent, cell_height_m};

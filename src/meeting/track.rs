@@ -1,4 +1,4 @@
-//! A person's own locations, indexed by place and time, and the questions that one location of another person puts to them.
+//! A person's own locations, indexed by position and time, so that another person's location quickly finds its contacts.
 
 use crate::geo::Coordinate;
 use crate::geo::{Near, Position, chord2, distance_m, position};
@@ -56,7 +56,7 @@ impl Contact {
 /// Locations of one person as a tree of boxes in space and time.
 ///
 /// A box is halved along whichever of place (in units of the distance) and time (in units of the window) it extends farther,
-/// so that most boxes lie either wholly in reach of a location or wholly out of it, and count as one. That keeps a question
+/// so that most boxes lie either wholly in reach of a location or wholly out of it, and count as one. That keeps a query
 /// cheap when somebody has stood on one spot all day: it looks into the boxes that the rim of the reach cuts only.
 pub struct Track {
     rule: ContactRule,

@@ -1,3 +1,5 @@
+//! How long to wait before the next attempt.
+
 use std::time::Duration;
 
 /// How long to wait before trying again: twice as long after each failure, up to a bound.
@@ -23,7 +25,7 @@ impl Backoff {
         self.next == self.first
     }
 
-    /// Waits. Up to half of the time is left out by chance, so that many who failed together do not come back together.
+    /// Waits, for a random time from half to all of the present pause, so that processes that failed together do not retry together.
     pub async fn wait(&mut self) {
         let chance = f64::from(std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8) as u32)
             / f64::from(u32::MAX);

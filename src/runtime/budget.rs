@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What all bodies and messages that are being received or worked on may take together: 20 MiB, of which the last 4 MiB are
-/// kept for small ones, and a little more for one at a time that must wait for the others otherwise.
+/// The memory of all bodies and messages that are being received or worked on: 20 MiB together, of which the last 4 MiB are
+/// kept for small ones. One at a time, which would otherwise have to wait for the others, may take a little more.
 pub static BODIES: Budget = Budget::new(20 << 20, 4 << 20);
-/// What all answers that wait for their callers to read them may take together.
+/// The memory of all answers that wait to be read by their callers.
 pub static ANSWERS: Budget = Budget::new(20 << 20, 4 << 20);
 
 /// A share of this size or less is small, bytes.

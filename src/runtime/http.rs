@@ -1,4 +1,4 @@
-//! What every HTTP server of ours does alike: it is handed a listener and a token, knows no signals, and drains.
+//! What all HTTP servers of the program share: each is handed a listener and a shutdown token, and drains when it ends.
 
 use super::budget::Share;
 use super::shutdown::after_pause;
@@ -111,18 +111,18 @@ pub fn leave_the_deaf(connection: &dyn std::any::Any, _: &mut Extensions) {
 }
 
 /// A body that gives its share of a budget back when it has been sent, or nobody wants it any more.
-pub struct Held<B> {
+pub struct BudgetedBody<B> {
     body: Pin<Box<B>>,
     _share: Share,
 }
 
-impl<B: MessageBody> Held<B> {
+impl<B: MessageBody> BudgetedBody<B> {
     pub fn new(body: B, share: Share) -> Self {
         Self { body: Box::pin(body), _share: share }
     }
 }
 
-impl<B: MessageBody> MessageBody for Held<B> {
+impl<B: MessageBody> MessageBody for BudgetedBody<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {

@@ -1,4 +1,4 @@
-//! Numbers for operators, in Prometheus's text format.
+//! Metrics in Prometheus's text format.
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;

@@ -35,8 +35,8 @@ pub use backoff::Backoff;
 pub use group::{GroupSize, Job, JobSender, Jobs, UnderWay, jobs};
 #[cfg(feature = "server")]
 pub use http::{
-    DRAIN_SECONDS, Held, ListenAddr, bind, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker,
-    reading, run_until,
+    BudgetedBody, DRAIN_SECONDS, ListenAddr, bind, close_when_draining, end_unread_bodies, leave_the_deaf, observe,
+    per_worker, reading, run_until,
 };
 
 /// What a role ends with when it has done what can be done and something is left that cannot; says what.

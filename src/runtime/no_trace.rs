@@ -1,4 +1,4 @@
-//! What [`trace`](super) is in a build without OpenTelemetry: nothing.
+//! Stands for [`trace`](super) in a build without OpenTelemetry, and does nothing.
 
 use tracing::Span;
 

@@ -1,4 +1,4 @@
-//! The ports of the roles, where nothing else is asked for.
+//! The default ports of the roles.
 
 pub const APP: u16 = 30_000;
 pub const API: u16 = 30_001;

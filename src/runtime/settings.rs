@@ -1,4 +1,4 @@
-//! What a role runs with, and where each setting came from: for an operator who wants to know before it runs.
+//! The settings of a role and where each came from, for an operator who wants to know before it runs.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};

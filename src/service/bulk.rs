@@ -14,7 +14,7 @@ const WORKERS: usize = 2;
 /// The workers of one load.
 pub struct Workers(JoinSet<Result<Stored>>);
 
-/// Starts the workers; `write` stores one batch. The sender takes batches until a worker has failed.
+/// Starts the workers; `write` stores one batch. The returned sender takes batches until a worker has failed.
 pub fn workers<Write, Writing>(write: Write) -> (mpsc::Sender<Vec<NewLocation>>, Workers)
 where
     Write: Fn(Vec<NewLocation>) -> Writing + Clone + Send + 'static,
@@ -44,7 +44,7 @@ where
 }
 
 impl Workers {
-    /// Waits until all that was sent is stored; what became of it in sum, or the first error.
+    /// Waits until everything that was sent is stored; returns the sums of all batches, or the first error.
     pub async fn finish(mut self) -> anyhow::Result<Stored> {
         let mut sum = Stored::default();
         let mut failed = None;

@@ -1,4 +1,4 @@
-//! The rule by which times of locations are judged: how far ahead of a clock one may be.
+//! The check of locations' times against a clock: how far ahead one may be.
 
 use crate::codec;
 use crate::domain::{Event, FieldError, LocationDraft, NewLocation, Result};
@@ -19,7 +19,7 @@ impl ClockArgs {
     }
 }
 
-/// Checks locations, with their times judged by one clock. Every location that comes in, whichever way, is checked here.
+/// Checks locations, their times by one clock. Every location that comes in is checked here, whichever way it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     max_ahead: TimeDelta,
@@ -30,12 +30,12 @@ impl Clock {
         Self { max_ahead }
     }
 
-    /// Checks what somebody says of a location now; the error names every field that is wrong.
+    /// Checks a location that is sent now; the error names every field that is wrong.
     pub fn check(self, draft: impl Into<LocationDraft>) -> Result<NewLocation, Vec<FieldError>> {
         draft.into().check(Utc::now(), self.max_ahead)
     }
 
-    /// The same of a location of this event, whose dates it must keep to.
+    /// Checks a location of this event, also against the event's dates.
     pub fn check_at(self, event: &Event, draft: impl Into<LocationDraft>) -> Result<NewLocation, Vec<FieldError>> {
         draft.into().check_at(event, Utc::now(), self.max_ahead)
     }

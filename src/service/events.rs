@@ -2,11 +2,11 @@
 
 use super::Service;
 use crate::domain::{Event, EventChange, EventId, NewEvent, Page, Result, Slug};
-use crate::store::Held;
+use crate::store::EventContents;
 
 /// Which event is meant where none is named.
 #[derive(Clone, Debug, clap::Args)]
-pub struct EventArgs {
+pub struct DefaultEventArgs {
     /// The event of addresses and calls that name none, by its slug
     #[arg(long, env, value_name = "EVENT", default_value = "default")]
     pub default_event: Slug,
@@ -28,14 +28,14 @@ impl Service {
         self.store().events().list(after, limit).await
     }
 
-    /// Changes the event of this slug, or [`Error::UnknownEvent`](crate::domain::Error::UnknownEvent). Processes that know it
-    /// otherwise learn of it within a few seconds.
+    /// Changes the event of this slug, or [`Error::UnknownEvent`](crate::domain::Error::UnknownEvent). Other processes, which cache
+    /// events, see the change within a few seconds.
     pub async fn change_event(&self, slug: &Slug, change: EventChange) -> Result<Event> {
         self.store().events().change(slug, change).await
     }
 
     /// Deletes the event of this slug, as [`Events::delete`](crate::store::Events::delete) says.
-    pub async fn delete_event(&self, slug: &Slug, force: bool) -> Result<Held> {
+    pub async fn delete_event(&self, slug: &Slug, force: bool) -> Result<EventContents> {
         self.store().events().delete(slug, force, self.default_event()).await
     }
 }

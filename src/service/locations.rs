@@ -1,4 +1,4 @@
-//! Locations that are stored: read, listed, deleted. How they come in is in [`record`](super::record).
+//! Locations that are stored: read, listed and deleted. Those that come in take the way of [`record`](super::record).
 
 use super::AtEvent;
 use crate::domain::{Error, Location, Page, PersonId, Result, TimeRange};
@@ -29,7 +29,7 @@ impl AtEvent {
     }
 }
 
-/// The locations of a person after a page that is there, page by page.
+/// All further locations of a person, page by page, after a first page that the caller has.
 pub struct AllLocations {
     at: AtEvent,
     person: PersonId,

@@ -23,7 +23,7 @@ mod receipts;
 mod start;
 
 #[cfg(feature = "service")]
-pub use events::EventArgs;
+pub use events::DefaultEventArgs;
 #[cfg(feature = "service")]
 pub use locations::{AllLocations, LocationPosition};
 #[cfg(feature = "service")]

@@ -35,7 +35,7 @@ impl AtEvent {
         Ok(self.store()?.persons_by_key(&[key]).await?.remove(key))
     }
 
-    /// Whom another system knows by this key; `new` where there was nobody.
+    /// The person whom another system knows by this key; creates `new` when there is none.
     pub async fn person_by_key_or_new(&self, key: String, new: NewPerson) -> Result<PersonId> {
         let created = self.store()?.create_persons_by_key(&[(key, new)]).await?.pop();
         created.ok_or_else(|| Error::Internal("no id for a person that was to be created".to_owned()))

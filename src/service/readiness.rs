@@ -1,4 +1,4 @@
-//! Whether the use cases can do their work, and what there is to measure.
+//! Whether the use cases can do their work, and the gauges that show it.
 
 use super::Service;
 use crate::domain::Result;
@@ -24,7 +24,7 @@ impl Service {
         self.store().replica_ready().await
     }
 
-    /// Whether Kafka takes what is sent; always, where there is none.
+    /// Whether Kafka accepts what is sent; always ready where there is no Kafka.
     pub fn queue_ready(&self) -> Result<()> {
         self.sink().check()
     }

@@ -1,4 +1,4 @@
-//! What became of a location that was queued.
+//! The use case "what became of a queued location".
 
 use super::AtEvent;
 use super::record::Receipt;
@@ -7,10 +7,10 @@ use crate::domain::Result;
 pub use crate::store::Fate;
 
 impl AtEvent {
-    /// What became of the location, as far as is known; `None` where there is no such receipt.
+    /// The fate of the location, as far as it is known; `None` when this process has no queue, or the topic no such partition.
     pub async fn fate(&self, receipt: Receipt) -> Result<Option<Fate>> {
         let Some((topic, partitions)) = self.sink().queue() else { return Ok(None) };
-        // Before Kafka was ever reached the number is not known; then the database alone tells.
+        // The number of partitions is not known before Kafka was reached; then the database alone decides.
         if partitions > 0 && receipt.partition() >= partitions {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
-//! What the use cases work with, made once a process.
+//! Starts a [`Service`](super::Service), once in a process, from the command line's arguments.
 
 use super::clock::Clock;
-use super::events::EventArgs;
+use super::events::DefaultEventArgs;
 use super::record::{Drain, IngestArgs, Sink};
 use crate::domain::{Error, Event, EventId, FieldError, LocationDraft, MeetingRule, NewLocation, Result, Slug};
 use crate::store::{DatabaseArgs, EventStore, Store};
@@ -16,7 +16,7 @@ pub struct ServiceArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
     #[command(flatten)]
-    pub event: EventArgs,
+    pub event: DefaultEventArgs,
 }
 
 /// The use cases of this process. Cheap to clone.
@@ -30,8 +30,7 @@ struct Parts {
     default_event: Slug,
 }
 
-/// What can be done at one event. Cheap to clone, and owns what it needs, so that an answer that is made while it is sent can
-/// keep it.
+/// The use cases at one event. Cheap to clone; it borrows nothing, so that a streamed answer can keep it.
 #[derive(Clone)]
 pub struct AtEvent {
     service: Service,
@@ -63,12 +62,12 @@ impl Service {
         AtEvent { service: self.clone(), event: Some(event), named: true }
     }
 
-    /// What can be done at the event of this slug, or [`Error::UnknownEvent`].
+    /// The use cases at the event of this slug, or [`Error::UnknownEvent`].
     pub async fn at_slug(&self, slug: &Slug) -> Result<AtEvent> {
         Ok(self.at(self.store().events().by_slug(slug).await?))
     }
 
-    /// What can be done at the default event, which the caller has not named.
+    /// The use cases at the default event, for a caller who has named none.
     pub async fn at_default(&self) -> Result<AtEvent> {
         let event = match self.store().events().by_slug(self.default_event()).await {
             Ok(event) => Some(event),
@@ -84,7 +83,7 @@ impl Service {
         &self.0.default_event
     }
 
-    /// What stands above events, and what every event has through [`AtEvent::store`].
+    /// The store above events; the rows of an event are reached through [`AtEvent::store`].
     pub(super) fn store(&self) -> &Store {
         &self.0.store
     }
@@ -117,8 +116,8 @@ impl AtEvent {
         self.event.as_ref().map(|event| event.id)
     }
 
-    /// Checks what somebody says of a location now, its time by the clock and the event's dates; the error names every field that
-    /// is wrong.
+    /// Checks a location that is sent now, its time by the clock and by the event's dates; the error names every field that is
+    /// wrong.
     pub fn check(&self, draft: impl Into<LocationDraft>) -> Result<NewLocation, Vec<FieldError>> {
         let clock = self.service.0.clock;
         match &self.event {
@@ -127,12 +126,12 @@ impl AtEvent {
         }
     }
 
-    /// Whose days are meant where no time zone is given: the event's, if the caller named it, else UTC's.
+    /// The time zone of days for which none is given: the event's, if the caller named the event, else UTC.
     pub fn zone(&self) -> Tz {
         self.given().map_or(Tz::UTC, |event| event.settings.time_zone)
     }
 
-    /// What counts as a meeting where that is not said: the event's rule, if the caller named it, else the usual one.
+    /// The rule of meetings where none is given: the event's, if the caller named the event, else the default one.
     pub fn rule(&self) -> MeetingRule {
         self.given().map_or_else(MeetingRule::default, |event| event.settings.rule)
     }

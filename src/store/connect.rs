@@ -1,4 +1,4 @@
-//! How to reach PostgreSQL, and what must be there.
+//! How PostgreSQL is reached, and the versions and extensions that must be there.
 
 use super::connection::{ANSWERS_WITHIN, Connection, Pooled, Silence};
 use super::error::{POSTGRES, unavailable};

@@ -34,12 +34,12 @@ const RESTED: Duration = Duration::from_secs(5);
 /// How long one that has rested may take to answer.
 pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// When a connection of this process was last found silent: one from which nothing was heard since then is not trusted either.
+/// When a connection of this process was last found silent. A connection that has not answered since then is not trusted either.
 #[derive(Default)]
 pub(super) struct Silence(Mutex<Option<Instant>>);
 
 impl Silence {
-    /// `since` is when the question was asked that was not answered.
+    /// `since` is when the query was sent that was not answered.
     fn found(&self, since: Instant) {
         let mut found = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         *found = (*found).max(Some(since));
@@ -56,7 +56,7 @@ pub(super) struct Connection {
     state: Arc<State>,
     /// How long one statement may take, and each wait for a row; `None` is for ever.
     limit: Option<Duration>,
-    /// When the replica that it leads to was last found near enough to the primary.
+    /// When the replica behind this connection was last found near enough to the primary.
     pub(super) judged: Option<Instant>,
 }
 
@@ -103,7 +103,8 @@ impl Connection {
         std::mem::replace(&mut self.limit, limit)
     }
 
-    /// If what was asked of the server was not waited for: runs `then` when the server has been told to end that, or could not be.
+    /// If a statement was abandoned: runs `then` when the server has been asked to cancel it, or cannot be asked. Else drops `then` at
+    /// once.
     pub(super) fn when_told(&self, then: impl FnOnce() + Send + 'static) {
         if self.state.cut_short.load(Ordering::Relaxed) {
             let told = self.state.told.clone();
@@ -114,7 +115,7 @@ impl Connection {
         }
     }
 
-    /// Asks whether it works, if it has rested for a while.
+    /// Checks a connection that has been idle for a while.
     pub(super) async fn check(&mut self) -> QueryResult<()> {
         if self.state.heard().elapsed() < RESTED {
             return Ok(());
@@ -135,7 +136,7 @@ impl State {
         i64::from(self.pid)
     }
 
-    /// The number of the statement that has been waited for for so long, if one is.
+    /// The number of the statement under way, if it has been waited for this long.
     pub(super) fn waited_for(&self, time: Duration) -> Option<u64> {
         let (number, since) = *self.flight();
         since.filter(|since| since.elapsed() >= time).map(|_| number)
@@ -342,8 +343,8 @@ impl PoolableConnection for Connection {
     }
 }
 
-/// A connection out of a pool. It goes back, unless it is broken or in the middle of something: then it is closed at once, and
-/// with it ends what the server holds for it.
+/// A connection out of a pool. It goes back to the pool unless it is broken or a statement is under way; then it is closed at once,
+/// and the server ends what it does for it.
 pub(super) struct Pooled(Option<Object<Connection>>);
 
 impl Pooled {

@@ -1,9 +1,9 @@
-//! The door to one event's rows.
+//! The door to one event's rows: every statement behind it names the event.
 
 use super::Store;
 use crate::domain::EventId;
 
-/// The rows of one event: whatever is asked or changed here is this event's alone. What another event has does not exist.
+/// The rows of one event. Its methods read and change this event's rows only; rows of other events do not exist for them.
 #[derive(Clone, Copy)]
 pub struct EventStore<'a> {
     pub(super) store: &'a Store,
@@ -11,8 +11,7 @@ pub struct EventStore<'a> {
 }
 
 impl Store {
-    /// The only way to an event's persons and locations. Whether there is such an event is not asked; one that does not exist
-    /// has nothing.
+    /// The only way to an event's persons and locations. It is not checked that the event exists; one that does not has no rows.
     pub fn event(&self, id: EventId) -> EventStore<'_> {
         EventStore { store: self, event: id }
     }

@@ -89,13 +89,13 @@ pub(super) fn from_diesel(error: Diesel) -> Error {
     }
 }
 
-/// Whether the same transaction, tried again at once, may well succeed: it lost a race, nothing is wrong with it.
+/// Whether the transaction lost a race and may well succeed when it is tried again at once.
 pub(super) fn lost_a_race(error: &Diesel) -> bool {
     fault(error) == Fault::Race
 }
 
-/// What the database has against the data, if that is what the error is about; for good, so not before it has come again. On one
-/// line, at most 500 characters.
+/// Why the database refuses the data, if that is what the error says; on one line, at most 500 characters. It counts for good, so the
+/// caller should see it twice before believing it.
 pub(super) fn refusal(error: &Diesel) -> Option<String> {
     let Diesel::DatabaseError(_, info) = error else { return None };
     let about_data = match code_of(info.message()) {

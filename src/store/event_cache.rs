@@ -1,4 +1,4 @@
-//! Events that were asked for lately.
+//! A cache of events, so that no request asks the database for its own.
 
 use crate::domain::{Event, EventId, Slug};
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How old what is known of an event may be before it is asked for again.
+/// How old a cached event may be before it is read again.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
 /// How old it may be before whoever wants it waits.
 pub(super) const OLDEST: Duration = Duration::from_secs(4);
@@ -41,7 +41,7 @@ impl EventCache {
         self.lock().get(key).map(|known| (known.event.clone(), known.since.elapsed()))
     }
 
-    /// Whether it is for the caller to ask for it again: nobody else is about to.
+    /// Whether the caller is to read the event again, because nobody else is doing so.
     pub(super) fn renew(&self, key: &Key) -> bool {
         let mut events = self.lock();
         let Some(known) = events.get_mut(key) else { return false };
@@ -71,7 +71,7 @@ impl EventCache {
         }
     }
 
-    /// Whether the database could not be asked when that was last tried.
+    /// Whether the database was away when an event was last read.
     pub(super) fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
     }

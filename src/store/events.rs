@@ -60,7 +60,7 @@ impl EventRow {
         }
     }
 
-    /// What only somebody else can have stored is a defect, and told as one.
+    /// The event; a row that this program would not have written is an internal error.
     fn into_domain(self) -> Result<Event> {
         let id = self.id;
         self.checked().map_err(|error| Error::Internal(format!("event {id} in the database: {error}")))
@@ -82,15 +82,15 @@ impl EventRow {
     }
 }
 
-/// What there is of an event, counted up to [`Held::MOST`] of each.
+/// How much an event holds, counted up to [`EventContents::MOST`] of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct EventContents {
     pub persons: u64,
     pub locations: u64,
     pub dead_letters: u64,
 }
 
-impl Held {
+impl EventContents {
     /// More are not counted: that would take longer than an answer should.
     pub const MOST: u64 = 1_000_000;
 
@@ -99,7 +99,7 @@ impl Held {
     }
 }
 
-impl std::fmt::Display for Held {
+impl std::fmt::Display for EventContents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = |count: u64| match count {
             count if count > Self::MOST => format!("more than {}", Self::MOST),
@@ -156,8 +156,8 @@ impl Events<'_> {
         Ok(Page::cut(events, limit, |event: &Event| event.id))
     }
 
-    /// The event of this slug, at most [`OLDEST`] old; [`Error::UnknownEvent`] when there is none. Without the database, as it was
-    /// known last.
+    /// The event of this slug, at most [`OLDEST`] old; [`Error::UnknownEvent`] when there is none. While the
+    /// database is away, as it was read last.
     pub async fn by_slug(&self, slug: &Slug) -> Result<Arc<Event>> {
         self.cached(Key::Slug(slug.clone())).await
     }
@@ -227,7 +227,7 @@ impl Events<'_> {
         Ok(event)
     }
 
-    /// Changes the event of this slug; [`Error::UnknownEvent`] when there is none. What is stored stays, whatever the new dates.
+    /// Changes the event of this slug; [`Error::UnknownEvent`] when there is none. Stored locations stay, whatever the new dates.
     pub async fn change(&self, slug: &Slug, change: EventChange) -> Result<Event> {
         let connection = &mut self.store.connection().await?;
         let changed = connection
@@ -254,13 +254,13 @@ impl Events<'_> {
     }
 
     /// What there is of an event.
-    pub async fn held(&self, id: EventId) -> Result<Held> {
+    pub async fn held(&self, id: EventId) -> Result<EventContents> {
         let connection = &mut self.store.connection().await?;
         let mut count = async |table: &str, which: &str| {
             // Both are ours.
             let sql = format!(
                 "SELECT count(*) FROM (SELECT FROM {table} WHERE event_id = $1{which} LIMIT {}) AS counted",
-                Held::MOST + 1
+                EventContents::MOST + 1
             );
             let (count,): (i64,) = Statement::<(BigInt,)>::new(sql, vec![Bind::event(id)])
                 .get_result(connection)
@@ -268,19 +268,19 @@ impl Events<'_> {
                 .map_err(from_diesel)?;
             Ok::<_, Error>(count.unsigned_abs())
         };
-        Ok(Held {
+        Ok(EventContents {
             persons: count("person", "").await?,
             locations: count("location", "").await?,
             dead_letters: count("dead_letter", " AND emptied IS NULL").await?,
         })
     }
 
-    /// Deletes the event of this slug, and tells what there was of it. [`Error::UnknownEvent`] when there is none;
-    /// [`Error::Conflict`] for the first event and for `default`, and, unless `force` is given, while there is anything of it.
+    /// Deletes the event of this slug, and returns what it held. [`Error::UnknownEvent`] when there is none;
+    /// [`Error::Conflict`] for the first event and for `default`, and, unless `force` is given, for an event that holds anything.
     ///
-    /// Everything of it goes in transactions of some thousand rows each, the event itself in the last one: what was interrupted goes
-    /// on when it is asked for again.
-    pub async fn delete(&self, slug: &Slug, force: bool, default: &Slug) -> Result<Held> {
+    /// Its rows are deleted in transactions of some thousand each, the event itself in the last one. A deletion that was interrupted
+    /// goes on when it is called again.
+    pub async fn delete(&self, slug: &Slug, force: bool, default: &Slug) -> Result<EventContents> {
         let event = self.read(slug).await?;
         if event.id == EventId::FIRST || slug == default {
             let message = format!(
@@ -309,7 +309,7 @@ impl Events<'_> {
     }
 
     /// Erases some persons of the event with their locations and dead letters.
-    async fn erase(&self, id: EventId, most: i64) -> Result<Held> {
+    async fn erase(&self, id: EventId, most: i64) -> Result<EventContents> {
         let connection = &mut self.store.connection().await?;
         let event = id.get();
         connection
@@ -326,7 +326,11 @@ impl Events<'_> {
                 let theirs = location::event_id.eq(event).and(location::person_id.eq_any(&ids));
                 let locations = diesel::delete(location::table.filter(theirs)).execute(connection).await?;
                 let letters = dead_letters::erase_all(connection, &ids).await?;
-                Ok(Held { persons: ids.len() as u64, locations: locations as u64, dead_letters: letters as u64 })
+                Ok(EventContents {
+                    persons: ids.len() as u64,
+                    locations: locations as u64,
+                    dead_letters: letters as u64,
+                })
             })
             .await
             .map_err(from_diesel)
@@ -355,7 +359,7 @@ const PERSONS: i64 = 100;
 const ROWS: u64 = 10_000;
 
 impl EventStore<'_> {
-    /// An error of the database as the caller's: a person of an event that has just been deleted is of an unknown one.
+    /// The error for the caller: when the event of a person has just been deleted, it is an unknown event.
     pub(super) fn told(&self, error: Diesel) -> Error {
         match error {
             Diesel::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _) => {
@@ -374,7 +378,7 @@ fn is_too_early(error: &Diesel) -> bool {
     matches!(error, Diesel::DatabaseError(_, info) if code_of(info.message()) == Some("55000"))
 }
 
-/// Those of the events that there are. One that cannot be read is left out, as if it took everything.
+/// Those of the events that exist. One that cannot be read is left out, as if it had no dates.
 pub(super) async fn by_ids<'a>(
     connection: &mut Connection,
     ids: impl Iterator<Item = &'a EventId>,

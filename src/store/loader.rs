@@ -1,5 +1,5 @@
 //! Lookups by id that share their way to the database, as DataLoader (<https://github.com/graphql/dataloader>) does it, without its
-//! cache: every answer is younger than its question.
+//! cache: every answer is younger than the call that asked for it.
 
 use super::connect::checkout;
 use super::connection::Connection;
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Questions under way at once, for each kind of thing.
+/// Queries under way at once, for each kind of thing.
 const AT_ONCE: usize = 2;
 const SIZE: GroupSize = GroupSize { most: 1_000, worthwhile: 100 };
 

@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// How long it tries.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What Citus is told of each table. Those that are above events stay on the coordinator.
+/// How Citus distributes each table. Tables that stand above events stay on the coordinator.
 const DISTRIBUTED: [(&str, &str); 3] = [
     ("event", "SELECT create_reference_table('event')"),
     ("person", "SELECT create_distributed_table('person', 'event_id')"),
@@ -49,14 +49,14 @@ pub type Applied = String;
 
 /// Which migrations are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// What the running versions can live with, this one's predecessor too; everything, in a database that has no schema yet.
+pub enum MigrationScope {
+    /// Those that the program's running versions, the one before this included, can work with; in a database without a schema, all.
     Compatible,
-    /// Also what removes things that only older versions use.
+    /// Also those that remove what only older versions use.
     Contract,
 }
 
-/// What is not there yet.
+/// How many migrations have not been run yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
     /// Migrations that this version needs.
@@ -86,14 +86,15 @@ impl Migrator {
         pending(&mut self.connection).await
     }
 
-    /// Runs what is pending, oldest first. Several may start at once: the others wait for the first and then find nothing to do.
-    pub async fn up(&mut self, extent: Extent) -> Result<Vec<Applied>> {
+    /// Runs the pending migrations, oldest first. Several processes may start at once: the others wait for the first, and then find
+    /// nothing to do.
+    pub async fn up(&mut self, scope: MigrationScope) -> Result<Vec<Applied>> {
         self.lock().await?;
         let fresh = !has_schema(&mut self.connection).await?;
         let applied = applied(&mut self.connection).await?;
         let mut done = Vec::new();
         for migration in &MIGRATIONS {
-            let wanted = !migration.is_contract() || fresh || extent == Extent::Contract;
+            let wanted = !migration.is_contract() || fresh || scope == MigrationScope::Contract;
             if wanted && !applied.contains(migration.version) {
                 let note = format!("INSERT INTO __diesel_schema_migrations (version) VALUES ('{}')", migration.version);
                 self.run(migration, migration.up, &note).await?;

@@ -5,6 +5,8 @@
 
 mod connect;
 mod connection;
+mod days;
+mod dead_letter_bounds;
 mod dead_letters;
 mod door;
 mod error;
@@ -17,24 +19,31 @@ mod offsets;
 mod partitions;
 mod persons;
 mod proximity;
+mod record;
 mod replica;
 mod schema;
 mod script;
 mod searches;
+mod set_aside;
 mod settings;
+mod snapshot;
 mod sqlstate;
 mod statement;
 mod url;
 mod watch;
 
 pub use connect::DatabaseArgs;
-pub use dead_letters::{DeadLetter, DeadLetterLimits, DeadLetterLine, DeadLetterStock, Read, Replayed, SetAside};
+pub use dead_letter_bounds::{DeadLetterLimits, DeadLetterStock};
+pub use dead_letters::{DeadLetter, DeadLetterLine, Replayed};
 pub use door::EventStore;
-pub use events::{Events, Held};
-pub use locations::{LocationPosition, Stored};
-pub use migrations::{Applied, Extent, Migrator, Pending};
+pub use events::{EventContents, Events};
+pub use locations::LocationPosition;
+pub use migrations::{Applied, MigrationScope, Migrator, Pending};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
-pub use proximity::{CellTimes, Snapshot};
+pub use proximity::CellTimes;
+pub use record::Stored;
+pub use set_aside::{Read, SetAside};
+pub use snapshot::Snapshot;
 pub use url::DatabaseUrl;
 
 use crate::domain::{Error, Location, Person, Result};
@@ -50,8 +59,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// The database, through two pools of connections: what is searched for at length must not hold up what is quick. Where there is a
-/// replica, searches have a third one, which leads there.
+/// The database, through two pools of connections, so that long searches do not hold up quick statements. With a replica, searches
+/// have a third pool, which leads there.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Connection>,
@@ -108,8 +117,8 @@ impl Store {
         })
     }
 
-    /// Fails with what an operator must mend (a wrong password, a server that is too old). What may pass by itself is logged,
-    /// and readiness goes on asking.
+    /// Fails with an error that an operator must mend (a wrong password, a server that is too old). One that may pass by itself is
+    /// logged, and readiness goes on checking.
     pub async fn check_at_start(&self) -> Result<()> {
         match self.ready().await {
             Err(error @ (Error::Unavailable { .. } | Error::TimedOut(_))) => {
@@ -125,7 +134,7 @@ impl Store {
     /// `Error::Invalid` is for the operator to mend; `Error::Unavailable` may pass.
     pub async fn ready(&self) -> Result<()> {
         let mut probe = self.probe.lock().await;
-        // Taken, so that a connection whose question was cut short is not used again.
+        // Taken, so that a connection whose query was cut short is not used again.
         let mut connection = match probe.connection.take() {
             Some(connection) => connection,
             None => self.connector.connect().await?,
@@ -178,7 +187,7 @@ impl Store {
         connection
     }
 
-    /// A connection for what may take long, when it is its turn.
+    /// A connection for a search, which may take long, once it has a permit.
     async fn search(&self) -> Result<Search> {
         self.searches.begin().await
     }

@@ -2,10 +2,10 @@
 
 use super::Store;
 use super::connection::Connection;
-use super::dead_letters::{self, Read, SetAside};
 use super::error::{from_diesel, refusal};
-use super::locations::{Retries, record_of_events};
+use super::record::{Retries, record_of_events};
 use super::schema::{kafka_partition, kafka_worker};
+use super::set_aside::{Read, SetAside, set_aside};
 use super::statement::{Bind, Statement};
 use crate::domain::{NewLocation, Result};
 use diesel::prelude::*;
@@ -36,7 +36,7 @@ pub struct Advance<'a> {
     pub person_named: PersonNamed,
 }
 
-/// Reads whom a record's value names, by its content type, as far as that can be told.
+/// The function that reads the id of the person whom a record's value names, by its content type; `None` where it cannot.
 pub type PersonNamed = fn(&[u8], Option<&[u8]>) -> Option<i64>;
 
 /// What became of a commit.
@@ -70,8 +70,8 @@ pub enum Fate {
 }
 
 impl Store {
-    /// Says that a worker lives, takes and gives up partitions so that all live workers have an even share, and returns those
-    /// that are now its own. Must be called again before `lease` is over.
+    /// Renews a worker's lease, gives and takes partitions so that all live workers have an even share, and returns those that are
+    /// its own now. Must be called again before `lease` is over.
     pub async fn heartbeat(&self, topic: &str, worker: &str, partitions: i32, lease: Duration) -> Result<Vec<Owned>> {
         diesel::sql_query("SELECT * FROM kafka_heartbeat($1, $2, $3, make_interval(secs => $4))")
             .bind::<Text, _>(topic)
@@ -83,7 +83,7 @@ impl Store {
             .map_err(from_diesel)
     }
 
-    /// Gives up all that a worker has, so that others need not wait for its lease to end.
+    /// Gives up all partitions of a worker, so that others need not wait for its lease to end.
     pub async fn leave(&self, topic: &str, worker: &str) -> Result<()> {
         let mut connection = self.connection().await?;
         diesel::update(kafka_partition::table)
@@ -99,7 +99,7 @@ impl Store {
         Ok(())
     }
 
-    /// Stores what was read and moves the offset, all or nothing: locations whose person exists as rows, everything else as
+    /// Stores what was read and moves the offset, in one transaction. Locations whose person exists become rows, all other records
     /// dead letters.
     pub async fn advance(&self, advance: Advance<'_>, read: &[Read]) -> Result<Committed> {
         let good = |read: &Read| read.location.as_ref().ok().cloned();
@@ -118,7 +118,7 @@ impl Store {
                     // A worker that hangs here (its machine is gone) must not hold its rows against the next owner.
                     connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '4s'").await?;
                     let stored = record_of_events(connection, &sorted).await?;
-                    let dead = dead_letters::set_aside(connection, advance, read, &stored).await?;
+                    let dead = set_aside(connection, advance, read, &stored).await?;
                     // Last, so that the row is locked for a moment only and whoever divides the partitions need not skip it.
                     match move_offset(connection, advance).await? {
                         1 => Ok((stored.stored, dead)),
@@ -140,7 +140,7 @@ impl Store {
         }
     }
 
-    /// What became of the record at this place, as far as the database knows.
+    /// The fate of the record at this offset, as far as the database knows.
     pub async fn fate(&self, topic: &str, partition: i32, offset: i64) -> Result<Fate> {
         // One statement, so that what it sees is of one moment: letters come and go.
         type Found = (i64, i64, Option<String>);

@@ -44,10 +44,10 @@ struct State {
 }
 
 impl Partitions {
-    /// Makes the tables that these locations want and that are not there yet, and the next month's.
+    /// Makes the tables of these locations that do not exist yet, and the next month's.
     ///
-    /// A table that cannot be made now (a dump holds its locks) is not an error: its rows go to the default partition and move
-    /// when it can be, which is tried again at every later batch, after a pause that grows to 30 s.
+    /// A table that cannot be made now (a dump holds its locks) is not an error: its rows go to the default partition, and move when
+    /// the table is made. Later batches try that again, after a pause that grows to 30 s.
     pub(super) async fn ensure(&self, connection: &mut Connection, batch: &[&NewLocation]) {
         for month in self.wanted(batch, Utc::now().date_naive(), Instant::now()) {
             let made: diesel::QueryResult<bool> =

@@ -1,8 +1,10 @@
+//! Persons as rows: created, found, searched, exported and erased.
+
 use super::EventStore;
 use super::connection::Connection;
 use super::error::from_diesel;
 use super::loader::Load;
-use super::locations::Retries;
+use super::record::Retries;
 use super::schema::{location, person};
 use super::statement::{Bind, Statement};
 use crate::domain::{Error, EventId, NewPerson, Page, Person, PersonId, Result, Search};
@@ -127,7 +129,8 @@ impl EventStore<'_> {
     }
 
     /// Stores persons under keys of another system; a key that is known keeps its person as it is. Returns the ids in the
-    /// order of the input, one for each: who is deleted meanwhile is created or has just gone, and nobody takes their place.
+    /// order of the input, one for each. An id may be of a person who was deleted meanwhile, but never
+    /// somebody else's.
     pub async fn create_persons_by_key(&self, persons: &[(String, NewPerson)]) -> Result<Vec<PersonId>> {
         let column = |of: fn(&NewPerson) -> &str| persons.iter().map(|(_, person)| of(person)).collect::<Vec<_>>();
         let keys: Vec<&str> = persons.iter().map(|(key, _)| key.as_str()).collect();
@@ -173,7 +176,7 @@ impl EventStore<'_> {
         all.ok_or_else(|| Error::Internal("no id for a person that was to be created".to_owned()))
     }
 
-    /// Those of the ids that somebody has, with who it is and the key by which another system knows them.
+    /// The persons of those ids that exist, each with the key by which another system knows them.
     pub async fn described(&self, ids: &[i64]) -> Result<HashMap<i64, (Person, Option<String>)>> {
         let found: Vec<(PersonRow, Option<String>)> = person::table
             .select((PersonRow::as_select(), person::external_key))

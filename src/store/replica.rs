@@ -68,7 +68,7 @@ impl Replica {
         })
     }
 
-    /// A connection to a replica that is near enough; `None` while there is none, which is for the primary then.
+    /// A connection to the replica, if that is near enough to the primary; else `None`, and the primary is to be used.
     pub(super) async fn connection(self: &Arc<Self>) -> Option<Pooled> {
         if !matches!(self.verdict().await, Verdict::Well { .. }) {
             return None;

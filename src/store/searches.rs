@@ -1,10 +1,10 @@
-//! Searches have a pool of their own and take turns: as many as there are processors are worked on at once, the others wait in
-//! line. Where there is a replica, it answers them; what it cannot do is begun anew at the primary, which never gets more of them
-//! than it would without one.
+//! Searches have a pool of their own, and permits: as many are worked on at once as there are processors, the others wait in line.
+//! With a replica, it answers them; a search that it cannot finish is begun anew at the primary, which never gets more searches than
+//! it would without a replica.
 //!
-//! A search keeps a processor busy here and one at the database. All at once would end no sooner on average, and the unlucky ones
-//! much later. What takes long must not hold up what does not: after [`TURN`] the next one begins beside it, as long as the
-//! pool has connections.
+//! A search keeps a processor busy here and one at the database. If all ran at once they would end no sooner on average, and some of
+//! them much later. A long search must not hold up short ones: after [`PERMIT_LASTS`] its permit goes to the next one, which begins
+//! beside it, as long as the pool has connections.
 
 use super::connect::{self, Connector};
 use super::connection::{Connection, Pooled};
@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 pub(super) struct Searches {
     primary: Pool<Connection>,
     replica: Option<Arc<Replica>>,
-    turns: Turns,
+    timed: TimedPermits,
     /// As many permits as each pool has connections: there are no more searches, wherever they are.
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
@@ -34,8 +34,8 @@ pub(super) struct Searches {
     connect_timeout: Duration,
 }
 
-/// A connection for one search. Its permit is given back after the connection, and not before the server knows that nobody waits
-/// for it any more.
+/// A connection for one search. Its permits are given back after the connection, and for an abandoned search not before the server was
+/// asked to cancel it.
 pub(super) struct Search {
     connection: Pooled,
     /// Where the connection leads, if not to the primary.
@@ -44,7 +44,7 @@ pub(super) struct Search {
     failed: bool,
     searches: Searches,
     /// `None` when it has ended.
-    permits: Option<(Turn, OwnedSemaphorePermit)>,
+    permits: Option<(TimedPermit, OwnedSemaphorePermit)>,
 }
 
 impl Searches {
@@ -58,7 +58,7 @@ impl Searches {
         Self {
             primary,
             replica,
-            turns: Turns::new(at_once),
+            timed: TimedPermits::new(at_once),
             permits: Arc::new(Semaphore::new(size)),
             waiting: Arc::default(),
             patience: connector.statement_timeout() / 2,
@@ -66,14 +66,14 @@ impl Searches {
         }
     }
 
-    /// Waits in line, but not for ever; whoever is dropped meanwhile leaves it.
+    /// Waits in line for permits, but not for ever. A future that is dropped leaves the line.
     pub(super) async fn begin(&self) -> Result<Search> {
         let in_line = InLine::new(&self.waiting);
-        let turn = tokio::time::timeout(self.patience, async {
+        let begun = tokio::time::timeout(self.patience, async {
             let permit = self.permits.clone().acquire_owned().await;
-            (permit, self.turns.take().await)
+            (permit, self.timed.take().await)
         });
-        let Ok((Ok(permit), turn)) = turn.await else {
+        let Ok((Ok(permit), timed)) = begun.await else {
             metrics::counter!("udaconnect_searches_refused_total").increment(1);
             return Err(Error::TimedOut(format!(
                 "too many searches are under way: this one could not begin within {:?}; try again later",
@@ -91,7 +91,7 @@ impl Searches {
         };
         let server = if replica.is_some() { "replica" } else { "primary" };
         metrics::counter!("udaconnect_searches_begun_total", "server" => server).increment(1);
-        let permits = Some((turn, permit));
+        let permits = Some((timed, permit));
         Ok(Search { connection, replica, failed: false, searches: self.clone(), permits })
     }
 
@@ -134,7 +134,7 @@ impl Drop for InLine {
 }
 
 impl Search {
-    /// Whether it is asked of the replica, which may not have yet what the primary has.
+    /// Whether the search is at the replica, which may lack what the primary has.
     pub(super) fn is_at_replica(&self) -> bool {
         self.replica.is_some()
     }
@@ -153,8 +153,8 @@ impl Search {
         }
     }
 
-    /// Goes on at the primary, in the same turn, if the replica could not do it; then all of it is to be done again. Once only: the
-    /// primary has the last word.
+    /// Goes on at the primary, with the same permits, if the replica failed; then the whole search is to be done again. This happens
+    /// once at most: the primary has the last word.
     pub(super) async fn begins_anew(&mut self) -> bool {
         if !std::mem::take(&mut self.failed) {
             return false;
@@ -167,7 +167,7 @@ impl Search {
         true
     }
 
-    /// What came of a search that is one statement; `None` when that is to be asked again, since it begins anew.
+    /// The result of a search that is one statement; `None` when the search begins anew and the statement is to be run again.
     pub(super) async fn settle<T>(&mut self, done: QueryResult<T>) -> Option<QueryResult<T>> {
         if let Err(error) = &done {
             self.note(error);
@@ -178,7 +178,7 @@ impl Search {
         Some(done)
     }
 
-    /// Ends what the server does for it, and the connection.
+    /// Cancels what the server does for the search, and closes the connection.
     pub(super) fn discard(self) {
         self.connection.cut_short();
     }
@@ -205,17 +205,17 @@ impl DerefMut for Search {
     }
 }
 
-/// How long a search may keep others waiting.
-const TURN: Duration = Duration::from_millis(250);
+/// How long a search may keep others waiting: its permit then goes to the next one.
+const PERMIT_LASTS: Duration = Duration::from_millis(250);
 
-/// Who may begin. Cheap to clone.
+/// The permits to begin a search. Cheap to clone.
 #[derive(Clone)]
-struct Turns(Arc<Semaphore>);
+struct TimedPermits(Arc<Semaphore>);
 
-/// A turn; over when it is dropped, if not before.
-struct Turn(#[allow(dead_code)] oneshot::Sender<()>);
+/// A permit that is given back when this is dropped, or after [`PERMIT_LASTS`].
+struct TimedPermit(#[allow(dead_code)] oneshot::Sender<()>);
 
-impl Turns {
+impl TimedPermits {
     /// `at_once` of them; 0 is one for each processor, and two at least.
     fn new(at_once: usize) -> Self {
         let at_once = match at_once {
@@ -226,17 +226,17 @@ impl Turns {
     }
 
     /// Waits in line.
-    async fn take(&self) -> Turn {
+    async fn take(&self) -> TimedPermit {
         let permit = self.0.clone().acquire_owned().await;
-        let (turn, over) = oneshot::channel();
+        let (held, over) = oneshot::channel();
         tokio::spawn(hold(permit.ok(), over));
-        Turn(turn)
+        TimedPermit(held)
     }
 }
 
 async fn hold(permit: Option<OwnedSemaphorePermit>, over: oneshot::Receiver<()>) {
-    // Either end is the end of the turn.
-    let _ = tokio::time::timeout(TURN, over).await;
+    // Whichever comes first gives the permit back.
+    let _ = tokio::time::timeout(PERMIT_LASTS, over).await;
     drop(permit);
 }
 
@@ -246,14 +246,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_next_one_begins_when_one_has_ended_or_takes_long() {
-        let turns = Turns::new(1);
+        let permits = TimedPermits::new(1);
         let begin = tokio::time::Instant::now();
-        let first = turns.take().await;
+        let first = permits.take().await;
         drop(first);
-        let _second = turns.take().await;
-        assert!(begin.elapsed() < TURN);
+        let _second = permits.take().await;
+        assert!(begin.elapsed() < PERMIT_LASTS);
         // The second one is still at it.
-        let _third = turns.take().await;
-        assert!(begin.elapsed() >= TURN);
+        let _third = permits.take().await;
+        assert!(begin.elapsed() >= PERMIT_LASTS);
     }
 }

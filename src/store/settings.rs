@@ -3,7 +3,7 @@
 
 use percent_encoding::percent_decode_str;
 
-/// The names that mean something here, if only that they are refused with a reason.
+/// The names of settings that are known here, those included that are refused with a reason.
 pub(super) const KNOWN: &[&str] = &[
     "host",
     "hostaddr",

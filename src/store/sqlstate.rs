@@ -273,7 +273,7 @@ pub(super) struct MakeCoded {
 }
 
 impl MakeCoded {
-    /// Takes over from the configuration whether to encrypt. What this returns must be given wherever the configuration is used.
+    /// Takes the choice of encryption over from the configuration. The returned value must be used together with the configuration.
     pub(super) fn prepare(config: &mut tokio_postgres::Config, tls: Option<MakeRustlsConnect>) -> Self {
         let required = config.get_ssl_mode() == SslMode::Require;
         config.ssl_mode(SslMode::Require);

@@ -1,6 +1,6 @@
 //! Hand-written SQL as a prepared statement.
 //!
-//! diesel's `sql_query` is parsed and planned anew at every call, which costs more than most of our questions. A
+//! diesel's `sql_query` is parsed and planned anew at every call, which costs more than running most of our queries. A
 //! [`Statement`] is a query fragment like any other, so its prepared form is cached per connection by its text.
 
 use crate::domain::EventId;

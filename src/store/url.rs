@@ -9,7 +9,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A `DATABASE_URL`, or why it is none. Its `Debug` shows no password.
 ///
-/// A wrong one is kept and not refused by the command line's parser, which would repeat the text, password and all.
+/// A wrong one is kept here, because the command line's parser would repeat the text, password included, when it refuses it.
 #[derive(Clone)]
 pub struct DatabaseUrl(pub(super) Result<Parsed, String>);
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for DatabaseUrl {
 }
 
 impl Parsed {
-    /// What makes connections speak TLS; `None` where they must not. The error is a sentence for operators.
+    /// The connector for TLS; `None` where connections must not use TLS. The error is a sentence for operators.
     pub(super) fn tls(&self) -> Result<Option<MakeRustlsConnect>, String> {
         let verify = match (self.tls.mode, &self.tls.roots) {
             (Mode::Disable, _) => return Ok(None),

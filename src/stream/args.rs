@@ -1,3 +1,5 @@
+//! The settings of Kafka on the command line.
+
 use super::KafkaSecurityArgs;
 use crate::domain::Result;
 use std::time::Duration;
@@ -50,7 +52,7 @@ pub struct ProducerArgs {
     pub kafka_delivery_timeout: u64,
     /// Compression of batches
     #[arg(long, env, value_name = "CODEC", default_value = "lz4")]
-    pub kafka_compression: Codec,
+    pub kafka_compression: Compression,
 }
 
 impl ProducerArgs {
@@ -65,7 +67,7 @@ impl ProducerArgs {
 
 /// A compression that every Kafka client can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Codec {
+pub enum Compression {
     None,
     Gzip,
     Snappy,
@@ -73,14 +75,14 @@ pub enum Codec {
     Zstd,
 }
 
-impl From<Codec> for rskafka::client::partition::Compression {
-    fn from(codec: Codec) -> Self {
-        match codec {
-            Codec::None => Self::NoCompression,
-            Codec::Gzip => Self::Gzip,
-            Codec::Snappy => Self::Snappy,
-            Codec::Lz4 => Self::Lz4,
-            Codec::Zstd => Self::Zstd,
+impl From<Compression> for rskafka::client::partition::Compression {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::NoCompression,
+            Compression::Gzip => Self::Gzip,
+            Compression::Snappy => Self::Snappy,
+            Compression::Lz4 => Self::Lz4,
+            Compression::Zstd => Self::Zstd,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! rskafka would unpack a batch and build all of its records at once, whatever they become. Here everything is bounded: what is
 //! unpacked, a record, its key, its headers. <https://kafka.apache.org/documentation/#recordbatch> says what stands where.
 
-use super::Codec;
+use super::Compression;
 use super::unpack;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -37,7 +37,7 @@ pub(super) struct Header {
     pub(super) base: i64,
     /// The offset of its last record, even where compaction has removed that.
     pub(super) last: i64,
-    pub(super) codec: Codec,
+    pub(super) compression: Compression,
     pub(super) transactional: bool,
     /// Written by Kafka itself, to end a transaction.
     pub(super) control: bool,
@@ -118,12 +118,12 @@ pub(super) fn next(data: &mut Bytes) -> Next {
     if u32::from_be_bytes(number(&batch, 17)) != crc32c::crc32c(&batch[CHECKED..]) {
         return unreadable(last, "its checksum is wrong".to_owned());
     }
-    let codec = match attributes & 7 {
-        0 => Codec::None,
-        1 => Codec::Gzip,
-        2 => Codec::Snappy,
-        3 => Codec::Lz4,
-        4 => Codec::Zstd,
+    let compression = match attributes & 7 {
+        0 => Compression::None,
+        1 => Compression::Gzip,
+        2 => Compression::Snappy,
+        3 => Compression::Lz4,
+        4 => Compression::Zstd,
         other => return unreadable(last, format!("its compression is one that this program does not know ({other})")),
     };
     let records = i32::from_be_bytes(number(&batch, 57));
@@ -136,7 +136,7 @@ pub(super) fn next(data: &mut Bytes) -> Next {
     let header = Header {
         base,
         last,
-        codec,
+        compression,
         transactional: attributes & 1 << 4 != 0,
         control: attributes & 1 << 5 != 0,
         producer: i64::from_be_bytes(number(&batch, 43)),
@@ -151,7 +151,7 @@ pub(super) fn next(data: &mut Bytes) -> Next {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     pub offset: i64,
-    /// When it was written, where it says so and people have years for it.
+    /// When it was written; `None` when it does not say so, or says a year beyond our calendar.
     pub timestamp: Option<DateTime<Utc>>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
@@ -201,7 +201,7 @@ fn time(millis: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(millis).filter(|_| millis != -1 && YEARS.contains(&millis))
 }
 
-/// What comes next of a batch.
+/// The next step in reading a batch.
 #[derive(Debug)]
 pub(super) enum Step {
     Record(Parts),
@@ -215,7 +215,7 @@ pub(super) enum Step {
 }
 
 /// The records of a batch.
-pub(super) struct Batch {
+pub(super) struct RecordBatch {
     header: Header,
     source: Box<dyn BufRead + Send>,
     left: i32,
@@ -227,9 +227,9 @@ pub(super) struct Batch {
     last: i64,
 }
 
-impl Batch {
+impl RecordBatch {
     pub(super) fn open(header: Header, packed: Bytes) -> io::Result<Self> {
-        let source = unpack::open(header.codec, packed)?;
+        let source = unpack::open(header.compression, packed)?;
         let (left, last) = (header.records, header.base - 1);
         Ok(Self { header, source, left, room: BATCH_MOST, skip: 0, last })
     }
@@ -243,7 +243,7 @@ impl Batch {
         self.left == 0 && self.skip == 0
     }
 
-    /// Reads a record into `bytes`, in which its parts lie then.
+    /// Takes a step: reads a record into `bytes`, which its [`Parts`] then refer to.
     pub(super) fn step(&mut self, bytes: &mut Vec<u8>) -> Step {
         if self.skip > 0 {
             return self.skip_on().map_or_else(|error| self.broken(&error), |()| Step::Skipped);
@@ -403,7 +403,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
 
 /// Whether a control batch says that its transaction was aborted; `None` when it says something else than how one ended.
 pub(super) fn aborts(header: Header, packed: Bytes) -> Option<bool> {
-    let (mut batch, mut bytes) = (Batch::open(header, packed).ok()?, Vec::new());
+    let (mut batch, mut bytes) = (RecordBatch::open(header, packed).ok()?, Vec::new());
     let Step::Record(parts) = batch.step(&mut bytes) else { return None };
     match parts.of(&bytes).key? {
         [_, _, 0, 0, ..] => Some(true),

@@ -1,4 +1,4 @@
-//! The brokers and the topic: which are there, and who leads what.
+//! The brokers of the cluster and the partitions of the topic: which there are, and which broker leads which partition.
 
 use super::connection::{CLIENT, Connection, malformed};
 use super::protocol::{self, Metadata};
@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 pub(super) const ANSWER: Duration = Duration::from_secs(4);
 /// How long the broker that has answered before may take until others are asked as well.
 const KEPT: Duration = Duration::from_secs(2);
-/// How long a question to the cluster through rskafka may take, which itself would wait for ever on a broker that has gone
+/// How long a query to the cluster through rskafka may take, which itself would wait for ever on a broker that has gone
 /// silent.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -109,7 +109,7 @@ impl Cluster {
         }
     }
 
-    /// A connection to the partition's leader, for reading. What was found out before `since` does not count any more.
+    /// A connection to the partition's leader, for reading. Metadata from before `since` is not used.
     pub(super) async fn leader(&self, partition: i32, since: Option<Instant>) -> Result<Connection> {
         let metadata = self.metadata(since.unwrap_or_else(recently)).await?;
         let failed = |why: String| unavailable(format!("partition {partition}: {why}"));
@@ -129,7 +129,7 @@ impl Cluster {
         }
     }
 
-    /// What the cluster says of the topic, asked after `since`: whoever waits here for somebody else's question takes its
+    /// What the cluster says of the topic, asked after `since`: whoever waits here for somebody else's query takes its
     /// answer, be it an error.
     async fn metadata(&self, since: Instant) -> Result<Arc<Metadata>> {
         let mut known = self.known.lock().await;
@@ -148,7 +148,7 @@ impl Cluster {
         // Whoever answered last; if it does not soon, whoever answers first.
         let mut answer = None;
         if let Some((connection, address)) = known.broker.take() {
-            let asked = within(KEPT, self.question(connection)).await;
+            let asked = within(KEPT, self.fetch_metadata(connection)).await;
             answer = asked.ok().map(|(connection, metadata)| (connection, address, metadata));
         }
         let (connection, address, metadata) = match answer {
@@ -164,7 +164,7 @@ impl Cluster {
     async fn race(&self, addresses: BTreeSet<String>) -> Result<(Connection, String, Metadata)> {
         let ask = |address: String| async move {
             let connection = self.connect(&address).await?;
-            let (connection, metadata) = within(ANSWER, self.question(connection)).await?;
+            let (connection, metadata) = within(ANSWER, self.fetch_metadata(connection)).await?;
             Ok((connection, address, metadata))
         };
         let mut answers: FuturesUnordered<_> = addresses.into_iter().map(ask).collect();
@@ -178,14 +178,14 @@ impl Cluster {
         Err(failed.unwrap_or_else(|| unavailable("there is no broker to be asked")))
     }
 
-    async fn question(&self, connection: Connection) -> Result<(Connection, Metadata)> {
+    async fn fetch_metadata(&self, connection: Connection) -> Result<(Connection, Metadata)> {
         let body = protocol::metadata_request(self.topic());
         let (connection, answer) = connection.ask(protocol::METADATA, &body).await?;
         let metadata = protocol::metadata(answer, self.topic()).map_err(|_| malformed(protocol::METADATA))?;
         Ok((connection, metadata))
     }
 
-    /// A connection to the partition's leader, wherever it moves, for writing.
+    /// A connection to the partition's leader, for writing; it follows the leader when that moves.
     pub(super) async fn partition(&self, partition: i32) -> Result<PartitionClient> {
         self.attempt(async |client| {
             client
@@ -196,14 +196,14 @@ impl Cluster {
         .await
     }
 
-    /// Runs a question through rskafka; whatever fails, the next one begins with a new client: the cluster that rskafka
+    /// Runs a query through rskafka; whatever fails, the next one begins with a new client: the cluster that rskafka
     /// remembers may be gone as a whole, and it never looks back.
-    async fn attempt<T>(&self, question: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
+    async fn attempt<T>(&self, query: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
         let mut used = None;
         let answer = within(PATIENCE, async {
             let client = self.client().await?;
             used = Some(client.clone());
-            question(&client).await
+            query(&client).await
         })
         .await;
         if answer.is_err() {
@@ -217,7 +217,7 @@ impl Cluster {
         answer
     }
 
-    /// Makes the next question begin at the bootstrap brokers, as one that has failed does; for whoever has given one up.
+    /// Makes the next query begin at the bootstrap brokers, as one that has failed does; for whoever has given one up.
     pub(super) async fn forget(&self) {
         // Whoever has the lock is making a new client.
         if let Ok(mut current) = self.client.try_lock() {

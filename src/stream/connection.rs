@@ -1,4 +1,4 @@
-//! One connection to one broker: TLS, password, and one question after the other.
+//! One connection to one broker: TLS, authentication, and one request after the other.
 
 use super::cluster::{ANSWER, within};
 use super::protocol::{self, Api};
@@ -20,8 +20,8 @@ const ANSWER_MOST: usize = 4 << 20;
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A connection on which nothing is under way. Whoever asks takes it and gets it back with the answer: one that has failed, or
-/// that somebody has stopped waiting for, is closed.
+/// A connection on which no request is under way. A request takes it and gives it back with the answer; a connection whose request
+/// has failed, or is not waited for any more, is closed.
 pub(super) struct Connection {
     stream: Box<dyn Duplex>,
     correlation: i32,
@@ -96,7 +96,7 @@ impl Connection {
         Ok((self, answer))
     }
 
-    /// Asks; how much of the answer is read is decided when its length is known.
+    /// Sends a request. How much of the answer is read is decided when its length is known.
     pub(super) async fn ask_for(mut self, api: Api, body: &[u8]) -> Result<Pending> {
         let length = self.send(api, body).await?;
         Ok(Pending { connection: self, api, length })

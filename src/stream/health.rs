@@ -1,4 +1,4 @@
-//! Whether Kafka takes what is sent.
+//! Whether Kafka accepts what is sent.
 
 use super::unavailable;
 use crate::domain::Error;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// How long an acknowledgement of one partition says that Kafka is there, while another one is not heard of.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// What works at present and what does not, by partition.
+/// Which partitions work at present and which do not.
 pub(super) struct Health(Mutex<Inner>);
 
 struct Inner {
@@ -64,7 +64,7 @@ impl Health {
         self.inner().failing.len()
     }
 
-    /// Why nothing is acknowledged, if that is so. While a partition alone takes nothing, the others go on.
+    /// Fails when no partition is acknowledged, and says why. A single partition that fails does not count.
     pub(super) fn check(&self) -> Result<(), Error> {
         let inner = self.inner();
         let first = inner.failing.iter().next();

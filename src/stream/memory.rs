@@ -1,4 +1,4 @@
-//! How much memory reading takes, whatever is read and from however many partitions.
+//! The bound on the memory that reading takes, whatever is read and from however many partitions.
 
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,17 +14,17 @@ const RECORDS: usize = 40 << 20;
 
 /// The memory that a worker's partitions share.
 ///
-/// A partition takes room for what it is sent, then to unpack it, then for the records, in this order; whoever stores the records
-/// gives the last back without wanting more. So nobody waits for ever.
+/// A partition takes permits in this order: for what it is sent, to unpack it, for the records. Whoever stores the records gives the
+/// last back and never needs more, so nobody waits for ever.
 pub struct Memory {
     sent: Arc<Semaphore>,
     unpacked: Arc<Semaphore>,
     records: Arc<Semaphore>,
 }
 
-/// Memory that is given back when this is dropped.
+/// A permit for some of the memory, given back when it is dropped.
 #[derive(Debug, Default)]
-pub struct Held(Option<OwnedSemaphorePermit>);
+pub struct MemoryPermit(Option<OwnedSemaphorePermit>);
 
 impl Default for Memory {
     fn default() -> Self {
@@ -34,47 +34,47 @@ impl Default for Memory {
 }
 
 impl Memory {
-    pub(super) async fn sent(&self, bytes: usize) -> Held {
+    pub(super) async fn sent(&self, bytes: usize) -> MemoryPermit {
         take(&self.sent, bytes, SENT).await
     }
 
-    pub(super) async fn unpacked(&self, bytes: usize) -> Held {
+    pub(super) async fn unpacked(&self, bytes: usize) -> MemoryPermit {
         take(&self.unpacked, bytes, UNPACKED).await
     }
 
     /// The same without waiting; `None` while there is not enough.
-    pub(super) fn try_unpacked(&self, bytes: usize) -> Option<Held> {
+    pub(super) fn try_unpacked(&self, bytes: usize) -> Option<MemoryPermit> {
         let units = units(bytes, UNPACKED);
-        self.unpacked.clone().try_acquire_many_owned(units).ok().map(|permit| Held(Some(permit)))
+        self.unpacked.clone().try_acquire_many_owned(units).ok().map(|permit| MemoryPermit(Some(permit)))
     }
 
-    /// Room for records of so many bytes.
-    pub async fn records(&self, bytes: usize) -> Held {
+    /// A permit for records of so many bytes.
+    pub async fn records(&self, bytes: usize) -> MemoryPermit {
         take(&self.records, bytes, RECORDS).await
     }
 
-    /// What each of so many partitions may have of the room for records: one part in the making, one that waits, two that are
-    /// being stored.
+    /// The bytes of records that each of so many partitions may hold in one part. There are four parts: one in the making, one that
+    /// waits, two that are being stored.
     pub fn share(partitions: usize) -> usize {
         (RECORDS / partitions.max(1) / 4).clamp(64 << 10, 2 << 20)
     }
 
-    /// What each of so many partitions may be sent at once.
+    /// The bytes that each of so many partitions may be sent at once.
     pub fn sent_share(partitions: usize) -> usize {
         (SENT / partitions.max(1)).clamp(16 << 10, 1 << 20)
     }
 }
 
-async fn take(semaphore: &Arc<Semaphore>, bytes: usize, most: usize) -> Held {
+async fn take(semaphore: &Arc<Semaphore>, bytes: usize, most: usize) -> MemoryPermit {
     // Never closed.
-    Held(semaphore.clone().acquire_many_owned(units(bytes, most)).await.ok())
+    MemoryPermit(semaphore.clone().acquire_many_owned(units(bytes, most)).await.ok())
 }
 
 fn units(bytes: usize, most: usize) -> u32 {
     bytes.min(most).div_ceil(UNIT) as u32
 }
 
-impl Held {
+impl MemoryPermit {
     /// Gives back all but so many bytes.
     pub fn shrink(&mut self, bytes: usize) {
         if let Some(permit) = &mut self.0 {

@@ -1,6 +1,7 @@
 //! Kafka: producer, partition reader, partitioner.
 //!
-//! Reading is ours ([`Reader`]): rskafka knows nothing of transactions, and unpacks whatever comes as a whole. Producing is rskafka's.
+//! Reading is our own code ([`PartitionReader`]), because rskafka knows nothing of transactions and unpacks batches as a whole.
+//! Producing is rskafka's.
 //! It retries a little by itself ([`cluster`]) and then says no; who waits how long is decided here and by the consumer.
 //! Nothing here knows PostgreSQL or what becomes of a record.
 
@@ -24,18 +25,18 @@ mod unpack;
 pub use args::{Bootstrap, KafkaArgs, ProducerArgs};
 pub use batch::Record;
 pub use cluster::Cluster;
-pub use memory::{Held, Memory};
+pub use memory::{Memory, MemoryPermit};
 pub use partitioner::partition_of;
-pub use producer::{Delivery, Place, Producer};
-pub use reader::{Fetched, Reader};
+pub use producer::{Delivery, Producer, RecordOffset};
+pub use reader::{Fetched, PartitionReader};
 pub use records::{Entry, RecordSet};
 pub use security::KafkaSecurityArgs;
 
 use crate::domain::Error;
-use args::Codec;
+use args::Compression;
 use health::Health;
 
-/// What this program calls the dependency, in errors and readiness.
+/// The name of the dependency in errors and readiness.
 pub const KAFKA: &str = "kafka";
 
 fn unavailable(detail: impl ToString) -> Error {

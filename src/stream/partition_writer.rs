@@ -1,4 +1,4 @@
-//! One partition's way out: what waits while a batch is under way makes up the next, one at a time, so that order is kept.
+//! Writes to one partition, one batch at a time, so that order is kept. What waits meanwhile makes up the next batch.
 
 use super::producer::detail;
 use super::{Cluster, Health, ProducerArgs, unavailable};
@@ -26,7 +26,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Locations of one request for one partition, acknowledged together.
-pub(super) struct Batch {
+pub(super) struct PendingBatch {
     pub(super) locations: Vec<NewLocation>,
     /// The request that brought them.
     pub(super) origin: Origin,
@@ -38,7 +38,7 @@ pub(super) struct Batch {
     pub(super) _permits: Permits,
 }
 
-/// Room for a batch: its partition's, and the whole buffer's. Given back when dropped.
+/// The permits of a batch: its partition's, and the whole buffer's. Given back when dropped.
 pub(super) struct Permits {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
@@ -47,7 +47,7 @@ pub(super) struct Permits {
 }
 
 impl Permits {
-    /// For `count` locations, which `waiting` counts as long as this is kept.
+    /// Permits for `count` locations. `waiting` counts these as long as the permits are kept.
     pub(super) fn new(
         own: OwnedSemaphorePermit,
         all: OwnedSemaphorePermit,
@@ -68,14 +68,14 @@ impl Drop for Permits {
 /// The near end of a partition's way out.
 #[derive(Clone)]
 pub(super) struct PartitionWriter {
-    batches: mpsc::UnboundedSender<Batch>,
+    batches: mpsc::UnboundedSender<PendingBatch>,
     /// How many locations may wait for this partition, so that one that takes nothing leaves room for the others.
     pub(super) buffer: Arc<Semaphore>,
     capacity: usize,
 }
 
 impl PartitionWriter {
-    /// A writer and the work behind it, which ends when the last clone of the writer is gone and all is written or given up.
+    /// A writer and the task behind it. The task ends when the last clone of the writer is gone and everything is written or given up.
     pub(super) fn new(
         cluster: Arc<Cluster>,
         partition: i32,
@@ -89,13 +89,13 @@ impl PartitionWriter {
         (Self { batches, buffer: Arc::new(Semaphore::new(capacity)), capacity }, work.run(receiver, args))
     }
 
-    /// How much room so many locations take; more than there is, is all of it.
+    /// How many permits so many locations take: all of them at most.
     pub(super) fn permits(&self, count: usize) -> u32 {
         count.min(self.capacity) as u32
     }
 
     /// A batch that comes too late (the writer has ended) is dropped, which its sender notices.
-    pub(super) fn send(&self, batch: Batch) {
+    pub(super) fn send(&self, batch: PendingBatch) {
         let _ = self.batches.send(batch);
     }
 }
@@ -110,7 +110,7 @@ struct Work {
 
 /// A batch, and how much of it is acknowledged.
 struct Waiting {
-    batch: Batch,
+    batch: PendingBatch,
     offsets: Vec<i64>,
 }
 
@@ -127,7 +127,7 @@ enum Attempt {
 }
 
 impl Work {
-    async fn run(mut self, mut batches: mpsc::UnboundedReceiver<Batch>, args: ProducerArgs) {
+    async fn run(mut self, mut batches: mpsc::UnboundedReceiver<PendingBatch>, args: ProducerArgs) {
         let most = args.kafka_batch as usize;
         while let Some(first) = batches.recv().await {
             let mut count = first.locations.len();

@@ -1,4 +1,6 @@
-use super::partition_writer::{Batch, PartitionWriter, Permits};
+//! Sends locations to Kafka: each by its partition's writer, acknowledged with its offset.
+
+use super::partition_writer::{PartitionWriter, PendingBatch, Permits};
 use super::{Cluster, Health, KafkaArgs, ProducerArgs, partition_of, unavailable};
 use crate::codec::{self, Origin};
 use crate::domain::{Error, NewLocation, Result};
@@ -20,8 +22,8 @@ const LEAST_SHARE: usize = 10_000;
 
 /// Writes locations to the topic; an acknowledgement means that all in-sync replicas have them.
 ///
-/// What is written waits in a bounded buffer, in order per partition, while Kafka is away, and is given up after the delivery
-/// time-out. Each partition has a share of the buffer: one that takes nothing leaves the others theirs. Cheap to clone.
+/// While Kafka is away, locations wait in a bounded buffer, in order per partition, and are given up after the delivery time-out.
+/// Each partition has a share of the buffer, so one that takes nothing does not fill the others'. Cheap to clone.
 #[derive(Clone)]
 pub struct Producer {
     buffer: Arc<Semaphore>,
@@ -35,17 +37,17 @@ pub struct Producer {
     done: watch::Receiver<bool>,
 }
 
-/// The partitions' writers, as many as are known of.
+/// The writers of the partitions that are known so far.
 type Writers = watch::Receiver<Arc<[PartitionWriter]>>;
 
-/// Where a record lies in the topic.
+/// The partition and offset of a record in the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RecordOffset {
     pub partition: i32,
     pub offset: i64,
 }
 
-/// What of a request is for one partition.
+/// The locations of a request that go to one partition.
 #[derive(Default)]
 struct Part {
     /// Which ones of the request these are.
@@ -68,7 +70,7 @@ impl Producer {
         Ok(Self { buffer, capacity, waiting: Arc::default(), delivery_timeout, writers, health, stop, done })
     }
 
-    /// Hands locations over if there is room for all of them now: [`Error::Overloaded`] when there is not, `Unavailable` when
+    /// Hands locations over if there are permits for all of them now: [`Error::Overloaded`] when there are not, `Unavailable` when
     /// Kafka was never reached; then none is taken. They will be written even if nobody waits for the delivery.
     pub fn try_send(&self, origin: &Origin, locations: Vec<NewLocation>) -> Result<Delivery> {
         let writers = self.writers.borrow().clone();
@@ -94,8 +96,8 @@ impl Producer {
         Ok(delivery)
     }
 
-    /// Hands locations over, those of each partition as soon as there is room for them: who waits here reads no more from a
-    /// phone. `Unavailable` when there is none within the delivery time-out; some may have been taken then.
+    /// Hands locations over, those of each partition as soon as there are permits for them; a stream that waits here reads no more from
+    /// its phone. `Unavailable` when there are none within the delivery time-out; some may have been taken then.
     pub async fn send(&self, origin: &Origin, locations: Vec<NewLocation>) -> Result<Delivery> {
         let deadline = Instant::now() + self.delivery_timeout;
         let late = || match self.health.check() {
@@ -138,12 +140,12 @@ impl Producer {
         self.writers.borrow().len() as i32
     }
 
-    /// How many locations wait, and how many may (a request that is larger than its partition's share counts as that).
+    /// How many locations wait, and how many may. A request that is larger than its partition's share counts as that share.
     pub fn buffer_use(&self) -> (usize, usize) {
         (self.waiting.load(Ordering::Relaxed), self.capacity)
     }
 
-    /// Writes what waits and ends; gives up after `patience`. What is sent after this call is refused.
+    /// Writes the locations that wait and ends; gives up after `patience`. Locations that are sent after this call are refused.
     pub async fn finish(&self, patience: Duration) {
         self.stop.cancel();
         let mut done = self.done.clone();
@@ -172,7 +174,7 @@ fn share(buffer: usize, partitions: usize) -> usize {
     (buffer / partitions.max(1)).max(LEAST_SHARE.min(buffer / 2))
 }
 
-/// Locations on their way.
+/// Locations that were handed over and wait for acknowledgement.
 #[must_use = "only a delivery tells whether the locations are durable"]
 #[derive(Default)]
 pub struct Delivery {
@@ -180,7 +182,7 @@ pub struct Delivery {
     parts: Vec<Sent>,
 }
 
-/// What of a delivery went to one partition.
+/// The part of a delivery that went to one partition.
 struct Sent {
     partition: i32,
     positions: Vec<u32>,
@@ -200,21 +202,21 @@ impl Delivery {
         let Part { positions, locations } = part;
         self.count += locations.len();
         let (acknowledge, acknowledged) = oneshot::channel();
-        writer.send(Batch { locations, origin: origin.clone(), acknowledge, deadline, _permits: permits });
+        writer.send(PendingBatch { locations, origin: origin.clone(), acknowledge, deadline, _permits: permits });
         self.parts.push(Sent { partition, positions, acknowledged });
     }
 
-    /// Waits until all are durable; returns where, in the order in which they were handed over. `Unavailable` when one of them
+    /// Waits until all are durable; returns their offsets, in the order in which they were handed over. `Unavailable` when one of them
     /// was given up.
-    pub async fn places(self) -> Result<Vec<Place>> {
-        let mut places = vec![Place { partition: 0, offset: 0 }; self.count];
+    pub async fn offsets(self) -> Result<Vec<RecordOffset>> {
+        let mut all = vec![RecordOffset { partition: 0, offset: 0 }; self.count];
         for Sent { partition, positions, acknowledged } in self.parts {
             let offsets = acknowledged.await.map_err(|_| unavailable("shutting down"))??;
             for (position, offset) in positions.into_iter().zip(offsets) {
-                places[position as usize] = Place { partition, offset };
+                all[position as usize] = RecordOffset { partition, offset };
             }
         }
-        Ok(places)
+        Ok(all)
     }
 }
 

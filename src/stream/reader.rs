@@ -1,3 +1,5 @@
+//! Reads one partition.
+
 use super::batch;
 use super::cluster::{ANSWER, within};
 use super::connection::{Connection, malformed};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 /// What is read of an answer that is too large to be read: enough to find the end of its first batch.
 const BEGINNING: usize = 64 << 10;
 
-/// What lies at an offset.
+/// What a fetch has found at an offset.
 pub enum Fetched {
     /// Records in order, perhaps none.
     Records(Box<RecordSet>),
@@ -20,7 +22,7 @@ pub enum Fetched {
 }
 
 /// Reads one partition, committed records only. Any failure is returned, and the next call connects anew.
-pub struct Reader {
+pub struct PartitionReader {
     cluster: Arc<Cluster>,
     memory: Arc<Memory>,
     partition: i32,
@@ -29,12 +31,12 @@ pub struct Reader {
     since: Option<Instant>,
 }
 
-impl Reader {
+impl PartitionReader {
     pub fn new(cluster: Arc<Cluster>, memory: Arc<Memory>, partition: i32) -> Self {
         Self { cluster, memory, partition, connection: None, since: None }
     }
 
-    /// What is there from `offset` on, up to about `max_bytes`; waits up to `wait` for the first record.
+    /// Fetches records from `offset` on, up to about `max_bytes`; waits up to `wait` for the first record.
     pub async fn fetch(&mut self, offset: i64, max_bytes: i32, wait: Duration) -> Result<Fetched> {
         let outcome = self.try_fetch(offset, max_bytes, wait).await;
         if outcome.is_err() {

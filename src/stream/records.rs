@@ -1,14 +1,14 @@
-//! What one fetch has brought, one record after the other, without what does not count.
+//! The records that one fetch has brought, one after the other, without control records and aborted transactions.
 
-use super::batch::{self, Batch, Header, Next, Parts, Record, Step};
-use super::memory::{Held, Memory, SENT};
+use super::batch::{self, Header, Next, Parts, Record, RecordBatch, Step};
+use super::memory::{Memory, MemoryPermit, SENT};
 use super::unpack;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The records that a fetch has brought. Those of aborted transactions are left out, and Kafka's own that say how one ended.
+/// The records that a fetch has brought, without control records and those of aborted transactions.
 pub struct RecordSet {
     data: Bytes,
     /// Whether batches were left behind that the first one's beginning tells of: what cannot be read of it never will be.
@@ -19,14 +19,14 @@ pub struct RecordSet {
     aborting: HashSet<i64>,
     position: i64,
     end: i64,
-    /// The next batch, while there is no room to unpack it.
+    /// The next batch, while there is no permit to unpack it.
     waiting: Option<(Header, Bytes)>,
-    batch: Option<(Batch, Held)>,
+    batch: Option<(RecordBatch, MemoryPermit)>,
     /// What is to be returned before anything else.
     found: Option<Found>,
     bytes: Vec<u8>,
     memory: Arc<Memory>,
-    _sent: Held,
+    _sent: MemoryPermit,
 }
 
 /// What is found at one or more offsets.
@@ -51,8 +51,8 @@ enum Found {
 }
 
 impl RecordSet {
-    /// `position` is the offset from which on was asked, `end` the one that nothing can be read from yet. `length` is that of
-    /// all that the broker sent, of which `data` may be the beginning.
+    /// `position` is the offset that the fetch began at, `end` the first offset that cannot be read yet. `length` is the length of
+    /// everything that the broker sent; `data` may be only its beginning.
     pub(super) fn new(
         data: Bytes,
         length: usize,
@@ -60,7 +60,7 @@ impl RecordSet {
         position: i64,
         end: i64,
         memory: Arc<Memory>,
-        sent: Held,
+        sent: MemoryPermit,
     ) -> Self {
         Self {
             cut: (length > data.len()).then_some(length),
@@ -78,25 +78,25 @@ impl RecordSet {
         }
     }
 
-    /// The offset behind all that was returned, and left out, so far.
+    /// The offset after everything that was returned or left out so far.
     pub fn position(&self) -> i64 {
         self.position
     }
 
-    /// The offset behind the last record that can be read at present.
+    /// The offset after the last record that can be read at present.
     pub fn end(&self) -> i64 {
         self.end
     }
 
-    /// Waits until there is room to unpack the next record; false when there is none. Must not be called by somebody who holds
-    /// room for records.
+    /// Waits for the permit to unpack the next record; false when there is no further record. Must not be called by somebody who
+    /// holds a permit for records.
     pub async fn open(&mut self) -> bool {
         loop {
             if self.found.is_some() || self.batch.is_some() {
                 return true;
             }
             if let Some((header, packed)) = self.waiting.take() {
-                let held = self.memory.unpacked(unpack::cost(header.codec, &packed)).await;
+                let held = self.memory.unpacked(unpack::cost(header.compression, &packed)).await;
                 self.unpack(header, packed, held);
             } else if !self.advance() {
                 return false;
@@ -104,8 +104,7 @@ impl RecordSet {
         }
     }
 
-    /// The next record, in the order of offsets. `None` when there is none, or when it is to be waited for with
-    /// [`RecordSet::open`].
+    /// The next record, in the order of offsets. `None` at the end, or when [`RecordSet::open`] has to be awaited first.
     pub async fn next(&mut self) -> Option<Entry<'_>> {
         let found = loop {
             if let Some(found) = self.found.take() {
@@ -113,7 +112,7 @@ impl RecordSet {
             }
             let Some((batch, _)) = &mut self.batch else {
                 if let Some((header, packed)) = self.waiting.take() {
-                    let Some(held) = self.memory.try_unpacked(unpack::cost(header.codec, &packed)) else {
+                    let Some(held) = self.memory.try_unpacked(unpack::cost(header.compression, &packed)) else {
                         self.waiting = Some((header, packed));
                         return None;
                     };
@@ -212,9 +211,9 @@ impl RecordSet {
         true
     }
 
-    fn unpack(&mut self, header: Header, packed: Bytes, held: Held) {
+    fn unpack(&mut self, header: Header, packed: Bytes, held: MemoryPermit) {
         let last = header.last;
-        match Batch::open(header, packed) {
+        match RecordBatch::open(header, packed) {
             Ok(batch) => self.batch = Some((batch, held)),
             Err(error) => self.leave(last, error.to_string()),
         }

@@ -1,4 +1,4 @@
-//! How brokers are talked to, in the words of Kafka's own settings: encrypted or not, with a password or without.
+//! How brokers are talked to, in the words of Kafka's own settings: with or without TLS, with or without a password.
 
 use crate::domain::{Error, Result};
 use crate::runtime::tls::{self, Verify};
@@ -44,7 +44,7 @@ enum Protocol {
     SaslSsl,
 }
 
-/// Kafka's `sasl.mechanism`, as far as it is about passwords.
+/// Those of Kafka's values of `sasl.mechanism` that use a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mechanism {
     #[value(name = "PLAIN")]

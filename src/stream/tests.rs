@@ -1,13 +1,14 @@
-//! What brokers may send, read within bounds. That the batches of Kafka's own clients are read is tested through Kafka.
+//! Tests of reading, within bounds, whatever brokers may send. The batches of Kafka's own clients are tested through Kafka.
 
 use super::batch::{BATCH_MOST, HEADERS_MOST, KEY_MOST, RECORD_MOST};
-use super::memory::{Held, Memory};
-use super::{Codec, Entry, RecordSet};
+use super::memory::{Memory, MemoryPermit};
+use super::{Compression, Entry, RecordSet};
 use proptest::prelude::*;
 use std::io::Write;
 use std::sync::Arc;
 
-const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+const COMPRESSIONS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 const TRANSACTIONAL: i16 = 1 << 4;
 const CONTROL: i16 = 1 << 5;
 const APPEND_TIME: i16 = 1 << 3;
@@ -60,23 +61,23 @@ fn encode(records: &[Written]) -> Vec<u8> {
     all
 }
 
-fn pack(codec: Codec, bytes: &[u8]) -> (i16, Vec<u8>) {
-    match codec {
-        Codec::None => (0, bytes.to_vec()),
-        Codec::Gzip => {
+fn pack(compression: Compression, bytes: &[u8]) -> (i16, Vec<u8>) {
+    match compression {
+        Compression::None => (0, bytes.to_vec()),
+        Compression::Gzip => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(bytes).unwrap();
             (1, encoder.finish().unwrap())
         }
-        Codec::Snappy => (2, snap::raw::Encoder::new().compress_vec(bytes).unwrap()),
-        Codec::Lz4 => {
+        Compression::Snappy => (2, snap::raw::Encoder::new().compress_vec(bytes).unwrap()),
+        Compression::Lz4 => {
             let mut encoder = lz4::EncoderBuilder::new().build(Vec::new()).unwrap();
             encoder.write_all(bytes).unwrap();
             let (packed, result) = encoder.finish();
             result.unwrap();
             (3, packed)
         }
-        Codec::Zstd => (4, zstd::stream::encode_all(bytes, 1).unwrap()),
+        Compression::Zstd => (4, zstd::stream::encode_all(bytes, 1).unwrap()),
     }
 }
 
@@ -117,8 +118,8 @@ impl Batch {
     }
 }
 
-fn batch(base: i64, codec: Codec, records: &[Written]) -> Vec<u8> {
-    let (attributes, packed) = pack(codec, &encode(records));
+fn batch(base: i64, compression: Compression, records: &[Written]) -> Vec<u8> {
+    let (attributes, packed) = pack(compression, &encode(records));
     Batch { attributes, ..Batch::of(base, records) }.encode(&packed)
 }
 
@@ -131,7 +132,7 @@ enum Seen {
 
 fn set(data: Vec<u8>, from: i64, aborted: Vec<(i64, i64)>) -> RecordSet {
     let length = data.len();
-    RecordSet::new(data.into(), length, aborted, from, 0, Arc::new(Memory::default()), Held::default())
+    RecordSet::new(data.into(), length, aborted, from, 0, Arc::new(Memory::default()), MemoryPermit::default())
 }
 
 /// All that is there, and where it goes on.
@@ -178,30 +179,30 @@ fn refused(seen: &Seen, first: i64, last: i64, why: &str) {
 fn what_would_fill_memory_is_refused_in_every_packing() {
     let bomb = |delta| Written { key: Some(b"7".to_vec()), ..value(delta, &vec![0; 2 * BATCH_MOST as usize]) };
     let large = |delta| Written { key: Some(b"8".to_vec()), ..value(delta, &vec![0; RECORD_MOST]) };
-    for codec in CODECS {
-        let data = batch(10, codec, &[value(0, b"a"), large(1), value(2, b"b")]);
+    for compression in COMPRESSIONS {
+        let data = batch(10, compression, &[value(0, b"a"), large(1), value(2, b"b")]);
         let (seen, next) = read(set(data, 10, Vec::new()));
         assert_eq!(
             (offsets(&[seen[0].clone(), seen[2].clone()]), seen.len(), next),
             (vec![10, 12], 3, 13),
-            "{codec:?}"
+            "{compression:?}"
         );
         refused(&seen[1], 11, 11, "at most 1048576 are read");
         assert!(matches!(&seen[1], Seen::Unreadable(_, _, Some(key), _) if key == b"8"));
         // Nobody is sent so much at once without packing.
-        if codec == Codec::None {
+        if compression == Compression::None {
             continue;
         }
-        let mut data = batch(10, codec, &[value(0, b"a"), bomb(1), value(2, b"b"), value(3, b"c")]);
-        data.extend(batch(14, codec, &[value(0, b"d")]));
+        let mut data = batch(10, compression, &[value(0, b"a"), bomb(1), value(2, b"b"), value(3, b"c")]);
+        data.extend(batch(14, compression, &[value(0, b"d")]));
         let (seen, next) = read(set(data, 10, Vec::new()));
         assert_eq!(next, 15);
-        if codec == Codec::Snappy {
+        if compression == Compression::Snappy {
             // What comes in one piece is unpacked whole or not at all.
             assert_eq!(seen.len(), 2);
             refused(&seen[0], 10, 13, "at most 16777216 are unpacked");
         } else {
-            assert_eq!(seen.len(), 4, "{codec:?}");
+            assert_eq!(seen.len(), 4, "{compression:?}");
             refused(&seen[1], 11, 11, "at most 1048576 are read");
             refused(&seen[2], 12, 13, "becomes more than 67108864 bytes");
         }
@@ -213,7 +214,7 @@ fn what_would_fill_memory_is_refused_in_every_packing() {
 fn claims_are_bounded() {
     let long_key = Written { key: Some(vec![b'k'; KEY_MOST + 1]), ..value(0, b"x") };
     let many = Written { headers: vec![(b"h".to_vec(), None); HEADERS_MOST as usize + 1], ..value(1, b"x") };
-    let (seen, next) = read(set(batch(0, Codec::Lz4, &[long_key, many, value(2, b"y")]), 0, Vec::new()));
+    let (seen, next) = read(set(batch(0, Compression::Lz4, &[long_key, many, value(2, b"y")]), 0, Vec::new()));
     refused(&seen[0], 0, 0, "its key takes 16385 bytes");
     refused(&seen[1], 1, 1, "it has 201 headers");
     assert_eq!((offsets(&seen[2..]), next), (vec![2], 3));
@@ -234,8 +235,8 @@ fn claims_are_bounded() {
 
 #[test]
 fn what_is_damaged_or_from_another_age_is_passed_in_one_step() {
-    let good = batch(20, Codec::Zstd, &[value(0, b"x")]);
-    let mut wrong_sum = batch(10, Codec::None, &[value(0, b"x"), value(9, b"y")]);
+    let good = batch(20, Compression::Zstd, &[value(0, b"x")]);
+    let mut wrong_sum = batch(10, Compression::None, &[value(0, b"x"), value(9, b"y")]);
     *wrong_sum.last_mut().unwrap() ^= 1;
     let mut data = wrong_sum;
     data.extend(&good);
@@ -258,15 +259,23 @@ fn what_is_damaged_or_from_another_age_is_passed_in_one_step() {
 
 #[test]
 fn of_a_batch_that_is_too_large_to_be_sent_the_beginning_tells_where_it_ends() {
-    let whole = batch(7, Codec::None, &[value(0, b"x"), value(41, &[1; 100_000])]);
+    let whole = batch(7, Compression::None, &[value(0, b"x"), value(41, &[1; 100_000])]);
     let beginning = whole[..1_000].to_vec();
-    let cut =
-        RecordSet::new(beginning.into(), whole.len(), Vec::new(), 7, 0, Arc::new(Memory::default()), Held::default());
+    let cut = RecordSet::new(
+        beginning.into(),
+        whole.len(),
+        Vec::new(),
+        7,
+        0,
+        Arc::new(Memory::default()),
+        MemoryPermit::default(),
+    );
     let (seen, next) = read(cut);
     refused(&seen[0], 7, 48, "bytes, at most");
     assert_eq!((seen.len(), next), (1, 49));
     // With nothing of it, one offset at least is passed.
-    let cut = RecordSet::new(Vec::new().into(), 99, Vec::new(), 7, 0, Arc::new(Memory::default()), Held::default());
+    let cut =
+        RecordSet::new(Vec::new().into(), 99, Vec::new(), 7, 0, Arc::new(Memory::default()), MemoryPermit::default());
     assert_eq!(read(cut).1, 8);
 }
 
@@ -311,7 +320,7 @@ fn what_compaction_leaves_is_read_and_reading_goes_on_within_a_batch() {
     let (seen, next) = read(set(data.clone(), 4, Vec::new()));
     assert_eq!((offsets(&seen), next), (vec![7], 20));
     // The last batch is not whole: it is asked for again.
-    data.extend(&batch(20, Codec::None, &[value(0, b"z")])[..40]);
+    data.extend(&batch(20, Compression::None, &[value(0, b"z")])[..40]);
     assert_eq!(read(set(data, 8, Vec::new())), (Vec::new(), 20));
 }
 
@@ -343,7 +352,7 @@ fn written() -> impl Strategy<Value = Written> {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(
-        mut records in proptest::collection::vec(written(), 1..60), codec in proptest::sample::select(&CODECS),
+        mut records in proptest::collection::vec(written(), 1..60), compression in proptest::sample::select(&COMPRESSIONS),
         base in 0..i64::from(u32::MAX), from in 0..100_i64,
     ) {
         // What were steps become offsets.
@@ -351,7 +360,7 @@ proptest! {
             record.delta += last;
             record.delta
         });
-        let data = batch(base, codec, &records);
+        let data = batch(base, compression, &records);
         let expected: Vec<_> = records
             .iter()
             .filter(|record| record.delta >= from)
@@ -388,7 +397,7 @@ proptest! {
     #[test]
     fn damage_is_found(at in 12..80_usize, records in proptest::collection::vec(written(), 1..2)) {
         let records = [Written { delta: 0, ..records[0].clone() }];
-        let mut data = batch(0, Codec::None, &records);
+        let mut data = batch(0, Compression::None, &records);
         let at = at % data.len();
         data[at] ^= 0x40;
         let (seen, _) = read(set(data, 0, Vec::new()));

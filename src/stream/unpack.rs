@@ -1,6 +1,6 @@
-//! Packed bytes of a record batch, unpacked piece by piece: however much they would become, memory is bounded.
+//! Unpacks a record batch piece by piece: however large it would become, memory is bounded.
 
-use super::Codec;
+use super::Compression;
 use bytes::{Buf, Bytes};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -17,18 +17,18 @@ const SNAPPY_MAGIC: &[u8] = b"\x82SNAPPY\0";
 const SNAPPY_HEADER: usize = 16;
 
 /// How much memory [`open`] takes at the most, in bytes. An estimate from the packed bytes' own header.
-pub(super) fn cost(codec: Codec, packed: &[u8]) -> usize {
-    let inside = match codec {
-        Codec::None => 0,
-        Codec::Gzip => 64 << 10,
-        Codec::Snappy if packed.starts_with(SNAPPY_MAGIC) => SNAPPY_BLOCK_MOST,
-        Codec::Snappy => snap::raw::decompress_len(packed).unwrap_or_default().min(SNAPPY_MOST),
+pub(super) fn cost(compression: Compression, packed: &[u8]) -> usize {
+    let inside = match compression {
+        Compression::None => 0,
+        Compression::Gzip => 64 << 10,
+        Compression::Snappy if packed.starts_with(SNAPPY_MAGIC) => SNAPPY_BLOCK_MOST,
+        Compression::Snappy => snap::raw::decompress_len(packed).unwrap_or_default().min(SNAPPY_MOST),
         // The block's size in the frame's descriptor, kept twice.
-        Codec::Lz4 => match packed.get(5).map(|descriptor| descriptor >> 4 & 7) {
+        Compression::Lz4 => match packed.get(5).map(|descriptor| descriptor >> 4 & 7) {
             Some(size @ 4..=7) => 2 << (2 * size + 8),
             _ => 0,
         },
-        Codec::Zstd => zstd_window(packed).unwrap_or_default().min(1 << ZSTD_WINDOW_LOG) as usize + (256 << 10),
+        Compression::Zstd => zstd_window(packed).unwrap_or_default().min(1 << ZSTD_WINDOW_LOG) as usize + (256 << 10),
     };
     inside + 4 * PIECE
 }
@@ -55,17 +55,17 @@ fn zstd_window(packed: &[u8]) -> Option<u64> {
 }
 
 /// Something to read the unpacked bytes from; they are made as they are read.
-pub(super) fn open(codec: Codec, packed: Bytes) -> io::Result<Box<dyn BufRead + Send>> {
+pub(super) fn open(compression: Compression, packed: Bytes) -> io::Result<Box<dyn BufRead + Send>> {
     fn buffered(reader: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
         Box::new(BufReader::with_capacity(PIECE, reader))
     }
     let packed = Cursor::new(packed);
-    Ok(match codec {
-        Codec::None => Box::new(packed),
-        Codec::Gzip => buffered(flate2::bufread::MultiGzDecoder::new(packed)),
-        Codec::Snappy => Box::new(Snappy::new(packed.into_inner())),
-        Codec::Lz4 => buffered(lz4::Decoder::new(packed)?),
-        Codec::Zstd => {
+    Ok(match compression {
+        Compression::None => Box::new(packed),
+        Compression::Gzip => buffered(flate2::bufread::MultiGzDecoder::new(packed)),
+        Compression::Snappy => Box::new(Snappy::new(packed.into_inner())),
+        Compression::Lz4 => buffered(lz4::Decoder::new(packed)?),
+        Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
             buffered(decoder)
@@ -145,11 +145,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+    const COMPRESSIONS: [Compression; 5] =
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 
-    fn read(codec: Codec, packed: Vec<u8>, most: u64) -> io::Result<Vec<u8>> {
+    fn read(compression: Compression, packed: Vec<u8>, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        open(codec, packed.into())?.take(most).read_to_end(&mut bytes)?;
+        open(compression, packed.into())?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -157,7 +158,7 @@ mod tests {
     fn both_ways_of_snappy_are_read() {
         let text: Vec<u8> = (0..100_000_u32).flat_map(|n| (n / 7).to_be_bytes()).collect();
         let pack = |bytes: &[u8]| snap::raw::Encoder::new().compress_vec(bytes).unwrap();
-        assert_eq!(read(Codec::Snappy, pack(&text), u64::MAX).unwrap(), text);
+        assert_eq!(read(Compression::Snappy, pack(&text), u64::MAX).unwrap(), text);
         let mut java = SNAPPY_MAGIC.to_vec();
         java.extend([0, 0, 0, 1, 0, 0, 0, 1]);
         for block in text.chunks(32 << 10) {
@@ -165,15 +166,15 @@ mod tests {
             java.extend((packed.len() as i32).to_be_bytes());
             java.extend(packed);
         }
-        assert_eq!(read(Codec::Snappy, java, u64::MAX).unwrap(), text);
+        assert_eq!(read(Compression::Snappy, java, u64::MAX).unwrap(), text);
     }
 
     #[test]
     fn a_claim_of_snappy_is_not_believed() {
         // A varint of four GB less one, and nothing behind it.
         let claim = vec![0xff, 0xff, 0xff, 0xff, 0x0f];
-        assert!(cost(Codec::Snappy, &claim) <= SNAPPY_MOST + 4 * PIECE);
-        assert!(read(Codec::Snappy, claim, u64::MAX).unwrap_err().to_string().contains("at most"));
+        assert!(cost(Compression::Snappy, &claim) <= SNAPPY_MOST + 4 * PIECE);
+        assert!(read(Compression::Snappy, claim, u64::MAX).unwrap_err().to_string().contains("at most"));
     }
 
     #[test]
@@ -186,8 +187,8 @@ mod tests {
         };
         let (small, large) = (pack(21, &[7; 100]), pack(27, &[7; 100]));
         assert_eq!((zstd_window(&small), zstd_window(&large)), (Some(1 << 21), Some(1 << 27)));
-        assert_eq!(read(Codec::Zstd, small, u64::MAX).unwrap(), [7; 100]);
-        assert!(read(Codec::Zstd, large, u64::MAX).is_err());
+        assert_eq!(read(Compression::Zstd, small, u64::MAX).unwrap(), [7; 100]);
+        assert!(read(Compression::Zstd, large, u64::MAX).is_err());
         let single = zstd::bulk::compress(&[7; 1_000], 3).unwrap();
         assert_eq!(zstd_window(&single), Some(1_000));
     }
@@ -195,20 +196,20 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic_and_what_is_read_is_bounded(
-            codec in proptest::sample::select(&CODECS), mut bytes: Vec<u8>, begin: bool,
+            compression in proptest::sample::select(&COMPRESSIONS), mut bytes: Vec<u8>, begin: bool,
         ) {
-            let magic: &[u8] = match codec {
-                Codec::None => b"",
-                Codec::Gzip => b"\x1f\x8b\x08\0\0\0\0\0\0\0",
-                Codec::Snappy => b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01",
-                Codec::Lz4 => b"\x04\x22\x4d\x18\x60\x40\x82",
-                Codec::Zstd => b"\x28\xb5\x2f\xfd",
+            let magic: &[u8] = match compression {
+                Compression::None => b"",
+                Compression::Gzip => b"\x1f\x8b\x08\0\0\0\0\0\0\0",
+                Compression::Snappy => b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01",
+                Compression::Lz4 => b"\x04\x22\x4d\x18\x60\x40\x82",
+                Compression::Zstd => b"\x28\xb5\x2f\xfd",
             };
             if begin {
                 bytes.splice(0..0, magic.iter().copied());
             }
-            prop_assert!(cost(codec, &bytes) < 20 << 20);
-            if let Ok(read) = read(codec, bytes, 1 << 20) {
+            prop_assert!(cost(compression, &bytes) < 20 << 20);
+            if let Ok(read) = read(compression, bytes, 1 << 20) {
                 prop_assert!(read.len() <= 1 << 20);
             }
         }

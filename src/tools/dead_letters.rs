@@ -1,4 +1,4 @@
-//! The role that shows what could not be stored, tries again, and throws away.
+//! The role that lists, shows, replays and discards dead letters.
 
 use crate::domain::text::shown_at_most;
 use crate::domain::{Error, EventId, NewLocation, parse_duration};
@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// List, show, replay and discard what came through Kafka and could not be stored
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct DeadLettersArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -66,7 +66,7 @@ enum Command {
     },
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
     match args.command {
         Command::List { after, limit, database } => list(&open(&database).await?, after, limit).await,
         Command::Show { id, database } => {

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 /// Where and when the event is, and who comes.
 #[derive(Clone, Copy, Debug)]
-pub struct Event {
+pub struct DemoEvent {
     pub persons: u32,
     pub days: u32,
 }
@@ -29,7 +29,7 @@ pub const MINUTES_AT_A_BOOTH: u32 = 10;
 /// Standard deviation of a phone's error, metres, each way.
 const NOISE: f64 = 3.0;
 
-impl Event {
+impl DemoEvent {
     /// The stays of a day: 10 minutes each, the doors being open for nine hours.
     pub const STAYS: u32 = HOURS * 60 / MINUTES_AT_A_BOOTH;
 
@@ -394,12 +394,12 @@ mod tests {
 
     #[test]
     fn the_event_is_the_same_every_time() {
-        let first = Event::stay(0, 1, 0, 0).next().unwrap();
-        let again = Event::stay(0, 1, 0, 0).next().unwrap();
+        let first = DemoEvent::stay(0, 1, 0, 0).next().unwrap();
+        let again = DemoEvent::stay(0, 1, 0, 0).next().unwrap();
         assert_eq!((first.latitude, first.longitude), (again.latitude, again.longitude));
         // Written down once: if this changes, a second load would no longer find what the first one stored.
         assert_eq!(format!("{} {} {:?}", first.latitude, first.longitude, first.creation_time), RECORDED);
-        assert_eq!(Event::person(0).first_name(), RECORDED_NAME);
+        assert_eq!(DemoEvent::person(0).first_name(), RECORDED_NAME);
     }
     const RECORDED: &str = "35.0872582 -106.6459018 Some(2026-06-01T15:00:50Z)";
     const RECORDED_NAME: &str = "Thomas";
@@ -407,8 +407,8 @@ mod tests {
     #[test]
     fn everybody_stays_in_or_about_the_hall() {
         for person in 0..50 {
-            for stay in 0..Event::STAYS {
-                for location in Event::stay(person, 1, 0, stay) {
+            for stay in 0..DemoEvent::STAYS {
+                for location in DemoEvent::stay(person, 1, 0, stay) {
                     let north = (location.latitude - CORNER.0) / PER_METRE.0;
                     let east = (location.longitude - CORNER.1) / PER_METRE.1;
                     assert!((-15.0..=165.0).contains(&north) && (-15.0..=315.0).contains(&east), "{north} {east}");

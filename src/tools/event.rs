@@ -9,7 +9,7 @@ use std::io::Write;
 
 /// Create, list, show, change and delete events
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct EventArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -123,7 +123,7 @@ impl Settings {
     }
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: EventArgs) -> anyhow::Result<()> {
     match args.command {
         Command::Create { slug, settings, database } => {
             let new = NewEvent::new(&slug, settings.change())?;

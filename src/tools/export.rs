@@ -1,4 +1,4 @@
-//! The role that writes what is stored into files.
+//! The role that writes stored locations and meetings into files.
 
 use crate::codec::files::{LocationWriter, Media, MeetingWriter};
 use crate::domain::{Error, Person, PersonId, Search, TimeRange, parse_duration};
@@ -22,7 +22,7 @@ const MOST_ENCOUNTERS: usize = 50_000;
 /// those of this database. In CSV a text that a spreadsheet would take for a formula has a ' in front; `import` takes it away.
 /// An encounter is written where and when the two were closest, with its beginning, its end and with whom it was.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct ExportArgs {
     /// Ids of the persons; all when absent
     #[arg(long, env = "EXPORT_PERSON", value_name = "ID,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..))]
     person: Vec<i64>,
@@ -67,7 +67,7 @@ fn zone(text: &str) -> Result<chrono_tz::Tz, String> {
 const PAGE: usize = 10_000;
 const PERSONS: usize = 1_000;
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: ExportArgs) -> anyhow::Result<()> {
     // Before the database is asked: what cannot be read is told at once.
     TimeRange::parse(args.start_date.as_deref(), args.end_date.as_deref())?;
     let media = args.format.or_else(|| by_name(args.output.as_deref()?)).unwrap_or(Media::Csv);
@@ -89,7 +89,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn meeting_query(args: &Args, range: TimeRange) -> anyhow::Result<MeetingQuery> {
+fn meeting_query(args: &ExportArgs, range: TimeRange) -> anyhow::Result<MeetingQuery> {
     let [person] = args.person.as_slice() else {
         anyhow::bail!("--encounters are those of one person; give one --person")
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Ask a running role whether it is ready; the exit status is the answer
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct HealthcheckArgs {
     /// Where the role listens; 0.0.0.0 is asked at 127.0.0.1; a host alone stands for all roles that listen there
     #[arg(long, env, value_name = "HOST:PORT", default_value = "127.0.0.1:30001")]
     listen_addr: String,
@@ -18,7 +18,7 @@ pub struct Args {
     timeout: u64,
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: HealthcheckArgs) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(args.timeout)).no_proxy().build()?;
     let address = match args.listen_addr.as_str() {
         "0.0.0.0" => "127.0.0.1".to_owned(),

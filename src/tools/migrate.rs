@@ -1,14 +1,14 @@
 //! The role that brings the schema up, or down.
 
 use crate::domain::{Error, Result};
-use crate::store::{DatabaseArgs, Extent, Migrator};
+use crate::store::{DatabaseArgs, MigrationScope, Migrator};
 use std::time::{Duration, Instant};
 
 /// Bring the database's schema up to date, then exit
 ///
 /// Safe when several start at once: one migrates, the others wait for it.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct MigrateArgs {
     /// Change nothing; exit with status 1 while migrations are pending
     #[arg(long, conflicts_with = "revert")]
     check: bool,
@@ -28,9 +28,9 @@ pub struct Args {
     database: DatabaseArgs,
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
     let mut migrator = connect(&args).await?;
-    let extent = if args.contract { Extent::Contract } else { Extent::Compatible };
+    let scope = if args.contract { MigrationScope::Contract } else { MigrationScope::Compatible };
     if args.check {
         let pending = migrator.pending().await?;
         return match pending.needed + if args.contract { pending.contract } else { 0 } {
@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let (done, verb) = match args.revert {
         Some(count) => (migrator.down(count).await?, "reverted"),
-        None => (migrator.up(extent).await?, "applied"),
+        None => (migrator.up(scope).await?, "applied"),
     };
     for name in &done {
         println!("{verb} {name}");
@@ -72,7 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Connects; waits for what may come by itself, as long as was asked for. What an operator must mend fails at once.
-async fn connect(args: &Args) -> Result<Migrator> {
+async fn connect(args: &MigrateArgs) -> Result<Migrator> {
     let (begin, patience) = (Instant::now(), Duration::from_secs(args.wait));
     let mut said = false;
     loop {

@@ -1,8 +1,8 @@
 //! The role that loads the standard event.
 
-use super::demo_event::{Event, FIRST_DAY, HOURS, NAME, ZONE, opening};
+use super::demo_event::{DemoEvent, FIRST_DAY, HOURS, NAME, ZONE, opening};
 use super::which::EventArg;
-use crate::domain::{self, Error, EventChange, EventId, NewEvent, NewLocation, Result};
+use crate::domain::{Error, Event, EventChange, EventId, NewEvent, NewLocation, Result};
 use crate::service::bulk::{self, BATCH};
 use crate::store::{DatabaseArgs, EventStore, Store, Stored};
 use anyhow::bail;
@@ -14,7 +14,7 @@ use std::time::Instant;
 ///
 /// It is the same every time, and loading it twice changes nothing. A larger event holds every smaller one.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct SeedArgs {
     /// How many people come
     #[arg(long, env = "SEED_PERSONS", value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     persons: u32,
@@ -33,7 +33,7 @@ pub struct Args {
     database: DatabaseArgs,
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: SeedArgs) -> anyhow::Result<()> {
     let store = Store::new(&args.database, "seed")?;
     store.ready().await?;
     let known = known(&store, &args.event).await?;
@@ -44,7 +44,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let known = complete(&store, &args.event, known).await?;
-    let event = Event { persons: args.persons, days: args.days };
+    let event = DemoEvent { persons: args.persons, days: args.days };
     let shift = args.start - FIRST_DAY;
     let last = opening(args.days - 1) + shift + TimeDelta::hours(HOURS.into());
     for time in [opening(0) + shift, last] {
@@ -71,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 }
 
 /// The event, if it is there.
-async fn known(store: &Store, event: &EventArg) -> Result<Option<domain::Event>> {
+async fn known(store: &Store, event: &EventArg) -> Result<Option<Event>> {
     match store.events().read(&event.slug).await {
         Err(Error::UnknownEvent(_)) => Ok(None),
         known => known.map(Some),
@@ -80,7 +80,7 @@ async fn known(store: &Store, event: &EventArg) -> Result<Option<domain::Event>>
 
 /// The event, made if it is absent. One that nobody has given a name yet gets the demo's, and its time zone. It has no dates: then it
 /// takes what somebody who tries it out sends now.
-async fn complete(store: &Store, event: &EventArg, known: Option<domain::Event>) -> Result<domain::Event> {
+async fn complete(store: &Store, event: &EventArg, known: Option<Event>) -> Result<Event> {
     let about = EventChange { name: Some(NAME.to_owned()), time_zone: Some(ZONE.to_owned()), ..EventChange::default() };
     match known {
         None => match store.events().create(&NewEvent::new(event.slug.as_str(), about)?).await {
@@ -105,12 +105,12 @@ fn first_day(text: &str) -> Result<NaiveDate, String> {
         .ok_or_else(|| "must be a date such as 2026-06-01, from 2000-01-02 to 2100-01-01".to_owned())
 }
 
-async fn persons(store: EventStore<'_>, event: Event) -> Result<Vec<i64>> {
+async fn persons(store: EventStore<'_>, event: DemoEvent) -> Result<Vec<i64>> {
     const CHUNK: u32 = 10_000;
     let mut ids = Vec::with_capacity(event.persons as usize);
     for first in (0..event.persons).step_by(CHUNK as usize) {
         let chunk: Vec<_> =
-            (first..event.persons.min(first + CHUNK)).map(|i| (Event::key(i), Event::person(i))).collect();
+            (first..event.persons.min(first + CHUNK)).map(|i| (DemoEvent::key(i), DemoEvent::person(i))).collect();
         ids.extend(store.create_persons_by_key(&chunk).await?.into_iter().map(|id| id.get()));
     }
     Ok(ids)
@@ -120,7 +120,7 @@ async fn persons(store: EventStore<'_>, event: Event) -> Result<Vec<i64>> {
 async fn locations(
     store: &Store,
     id: EventId,
-    event: Event,
+    event: DemoEvent,
     shift: TimeDelta,
     ids: Vec<i64>,
 ) -> anyhow::Result<Stored> {
@@ -140,9 +140,9 @@ async fn locations(
         let mut batch = Vec::with_capacity(BATCH);
         for day in 0..event.days {
             let evening = opening(day) + shift + TimeDelta::days(1);
-            for stay in 0..Event::STAYS {
+            for stay in 0..DemoEvent::STAYS {
                 for (person, id) in (0..).zip(&ids) {
-                    for mut input in Event::stay(person, *id, day, stay) {
+                    for mut input in DemoEvent::stay(person, *id, day, stay) {
                         input.creation_time = input.creation_time.map(|time| time + shift);
                         batch.push(NewLocation::new(input, evening, TimeDelta::zero())?);
                     }

@@ -1,4 +1,4 @@
-//! In which event a tool works.
+//! The event that a tool works in, as its command line names it.
 
 use crate::domain::{Event, Result, Slug};
 use crate::store::Store;

@@ -1,4 +1,5 @@
-//! Which room of src/ may use which: imports point one way, so that a rule has one place where it must hold.
+//! Which room of src/ may use which, and what its types are called: imports point one way, so that a rule has one place where it
+//! must hold, and a name means one thing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,26 @@ fn features_are_decided_at_the_doors() {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
+/// A name that leaves its room belongs to one type of the program, and one that leaves its file to one type of the room.
+#[test]
+fn a_name_belongs_to_one_type() {
+    let shared = shared_names(&sources());
+    assert!(shared.is_empty(), "two public types of one name; let each say what it is:\n{}", shared.join("\n"));
+}
+
+#[test]
+fn a_shared_name_is_seen() {
+    let file = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
+    let files = [
+        file("api/json.rs", "pub struct Event {\n//! pub struct Prose;\n    pub(super) struct Line;\nstruct Own;\n"),
+        file("api/lines.rs", "pub(super) enum Line {\n"),
+        file("domain/event.rs", "pub struct Event<'a>(&'a str);\npub struct EventId(i32);\nstruct Own;\n"),
+        file("grpc/lines.rs", "pub(super) type Line = u8;\npub struct Prose;\n"),
+    ];
+    let expected = ["Event: src/api/json.rs:1, src/domain/event.rs:1", "Line: src/api/json.rs:3, src/api/lines.rs:1"];
+    assert_eq!(shared_names(&files), expected);
+}
+
 #[test]
 fn a_wrong_import_is_seen() {
     let text = "//! crate::store in prose\nuse crate::domain::Error;\nuse crate::{geo, store::Store};\n    crate::stream::go();\n";
@@ -95,6 +116,35 @@ fn uses(text: &str) -> Vec<(usize, String)> {
     }
     found.retain(|(_, room)| !room.is_empty());
     found
+}
+
+/// The names that several types have where they can be taken for each other, each with its files and lines.
+fn shared_names(files: &[(PathBuf, String)]) -> Vec<String> {
+    // None for what is seen everywhere, else the room that sees it.
+    let mut types: BTreeMap<(String, Option<String>), Vec<String>> = BTreeMap::new();
+    for (path, text) in files {
+        for (number, line) in text.lines().enumerate() {
+            let Some((everywhere, name)) = public_type(line) else { continue };
+            let seen_by = if everywhere { None } else { Some(room(path)) };
+            let place = format!("src/{}:{}", path.display(), number + 1);
+            types.entry((name, seen_by)).or_default().push(place);
+        }
+    }
+    let several = types.into_iter().filter(|(_, places)| places.len() > 1);
+    several.map(|((name, _), places)| format!("{name}: {}", places.join(", "))).collect()
+}
+
+/// The name of the public type that a line defines, and whether other rooms may see it.
+fn public_type(line: &str) -> Option<(bool, String)> {
+    let after = line.trim_start().strip_prefix("pub")?;
+    let (everywhere, rest) = match after.strip_prefix('(') {
+        Some(limited) => (limited.starts_with("crate)"), limited.split_once(')')?.1),
+        None => (true, after),
+    };
+    let mut words = rest.split_whitespace();
+    let kind = words.find(|word| !["unsafe", "auto"].contains(word))?;
+    let name = ["struct", "enum", "union", "trait", "type"].contains(&kind).then(|| words.next()).flatten()?;
+    Some((everywhere, name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()))
 }
 
 /// Every source file with its path below src/.

@@ -1,11 +1,11 @@
 //! CSV with a header, by whatever program wrote it.
 
 use super::input::{Headed, Limited};
-use super::names::{Found, listed};
+use super::names::{FoundColumns, listed};
 use super::quotes::Quotes;
 use super::value::{self, is_absent, shown};
 use super::whose::Claim;
-use super::{Bad, Broken, Columns, Fix, Item, MAX_LINE, Options, PersonBy, Sink, Skip, Who};
+use super::{Bad, Broken, Columns, FileFix, Item, MAX_LINE, Options, PersonBy, Sink, Skip, Who};
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 
@@ -160,7 +160,7 @@ fn builder(delimiter: u8) -> ::csv::ReaderBuilder {
 struct Needed {
     position: PositionAt,
     time: usize,
-    found: Found,
+    found: FoundColumns,
 }
 
 /// Where a position stands.
@@ -227,7 +227,7 @@ fn fix(
     options: &Options,
     line: u64,
     last: &mut Last,
-) -> Result<Result<Fix, Skip>, Bad> {
+) -> Result<Result<FileFix, Skip>, Bad> {
     if record.len() < header.len() || record.iter().skip(header.len()).any(|extra| !extra.is_empty()) {
         return Err(Bad::new("record", format!("has {} fields; the header has {}", record.len(), header.len())));
     }
@@ -253,7 +253,7 @@ fn fix(
         None => None,
     };
     let who = who(record, &columns.found, options, last)?;
-    value::presence(Fix { line, who, coordinate, time, accuracy_m })
+    value::presence(FileFix { line, who, coordinate, time, accuracy_m })
 }
 
 /// Latitude and longitude of a row; `None` where it says that there are none.
@@ -291,7 +291,7 @@ fn position(record: &::csv::ByteRecord, columns: Needed) -> Result<Option<(f64, 
     Ok(Some((side(latitude / scale, found.north_south), side(longitude / scale, found.east_west))))
 }
 
-fn who(record: &::csv::ByteRecord, found: &Found, options: &Options, last: &mut Last) -> Result<Who, Bad> {
+fn who(record: &::csv::ByteRecord, found: &FoundColumns, options: &Options, last: &mut Last) -> Result<Who, Bad> {
     if let Some(who) = &options.person {
         return Ok(who.clone());
     }

@@ -2,11 +2,12 @@
 //!
 //! A document is cut into elements by its brackets and quotes alone, and each element is parsed by itself.
 
+use super::brackets::Cut;
 use super::input::{Headed, Limited, Place};
 use super::json;
 use super::mend::mended;
 use super::value::shown;
-use super::weighed::{Room, TOO_MANY_PARTS, Weighed};
+use super::weighed::{RecordBudget, TOO_MANY_PARTS, Weighed};
 use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink};
 use encoding_rs::UTF_8;
 use encoding_rs_io::DecodeReaderBytesBuilder;
@@ -35,7 +36,7 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
         again: Vec::new(),
         again_at: 0,
         may_read_again: AGAIN,
-        room: Room::new(),
+        budget: RecordBudget::new(),
         raw: Vec::new(),
         raw_line: 1,
         damaged: false,
@@ -66,7 +67,7 @@ pub(super) fn read<R: Read>(input: Headed<R>, options: &Options, sink: &mut Sink
         }
         begun = true;
         place.mark();
-        reader.room.reset();
+        reader.budget.reset();
     }
     Ok(())
 }
@@ -81,22 +82,22 @@ const AHEAD: usize = 256 << 10;
 const MAX_BEGINNING: usize = 128;
 
 /// Parses one value, as it stands or else with what may be mended. The error is a sentence, with its line, from 1.
-pub(super) fn parse(raw: &[u8], room: &Room) -> Result<Value, (u64, String)> {
+pub(super) fn parse(raw: &[u8], budget: &RecordBudget) -> Result<Value, (u64, String)> {
     let attempt = |raw: &[u8]| {
         let mut json = serde_json::Deserializer::from_slice(raw);
-        Weighed(room).deserialize(&mut json).and_then(|value| json.end().map(|()| value))
+        Weighed(budget).deserialize(&mut json).and_then(|value| json.end().map(|()| value))
     };
     let error = match attempt(raw) {
         Ok(value) => return Ok(value),
-        Err(_) if room.is_exceeded() => return Err((1, TOO_MANY_PARTS.to_owned())),
+        Err(_) if budget.is_exceeded() => return Err((1, TOO_MANY_PARTS.to_owned())),
         Err(error) => error,
     };
     if let Some(mended) = mended(raw) {
-        room.reset();
+        budget.reset();
         if let Ok(value) = attempt(&mended) {
             return Ok(value);
         }
-        if room.is_exceeded() {
+        if budget.is_exceeded() {
             return Err((1, TOO_MANY_PARTS.to_owned()));
         }
     }
@@ -135,7 +136,7 @@ struct Reader<'a, 's, R> {
     again: Vec<u8>,
     again_at: usize,
     may_read_again: usize,
-    room: Room,
+    budget: RecordBudget,
     /// The value that was cut out last, and the line it began in; empty when nothing else can stand in it.
     raw: Vec<u8>,
     raw_line: u64,
@@ -259,7 +260,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
 
     /// The value that was cut out last, which began in this line; else what is wrong with it.
     fn parsed(&self, line: u64) -> Result<Value, Item> {
-        parse(&self.raw, &self.room)
+        parse(&self.raw, &self.budget)
             .map_err(|(at, message)| Item::Bad { line: line + at - 1, bad: Bad::new("record", message) })
     }
 
@@ -295,7 +296,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
         let line = self.line;
         let cut = self.cut(true);
         self.place.mark();
-        self.room.reset();
+        self.budget.reset();
         // What is left of a damaged record is not said again.
         let is_scrap = self.damaged && !self.raw.starts_with(b"{");
         let item = match cut {
@@ -397,7 +398,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
                 }
                 Some(_) => return Err(self.not_valid("the name of a member")),
             }
-            let name = match parse(&self.raw, &self.room) {
+            let name = match parse(&self.raw, &self.budget) {
                 Ok(Value::String(name)) => name,
                 _ => String::from_utf8_lossy(&self.raw).into_owned(),
             };
@@ -428,7 +429,7 @@ impl<R: BufRead> Reader<'_, '_, R> {
                 self.place.mark();
                 continue;
             }
-            if !self.room.has_for_member(&name) {
+            if !self.budget.has_for_member(&name) {
                 wrong = wrong.or(Some(Item::Bad { line, bad: Bad::new("record", TOO_MANY_PARTS) }));
                 members.clear();
                 continue;
@@ -450,106 +451,5 @@ impl<R: BufRead> Reader<'_, '_, R> {
             Some(bad) => (self.sink)(bad),
             None => json::items(Value::Object(members), line, self.options, self.sink),
         })
-    }
-}
-
-/// Finds where a value ends, in pieces of any size, by brackets and quotes.
-#[derive(Default)]
-struct Cut {
-    begun: bool,
-    depth: usize,
-    in_text: bool,
-    escaped: bool,
-}
-
-impl Cut {
-    /// How many of these bytes belong to the value, and whether it ends with them.
-    fn next(&mut self, bytes: &[u8]) -> (usize, bool) {
-        let mut at = 0;
-        while at < bytes.len() {
-            if self.escaped {
-                self.escaped = false;
-                at += 1;
-                continue;
-            }
-            if self.in_text {
-                let Some(next) = memchr::memchr3(b'"', b'\\', b'\n', &bytes[at..]) else { return (bytes.len(), false) };
-                at += next + 1;
-                match bytes[at - 1] {
-                    b'\\' => self.escaped = true,
-                    // A text never goes over a line's end: one without its end must not take the next record with it.
-                    _ => self.in_text = false,
-                }
-                if !self.in_text && self.depth == 0 {
-                    return (at, true);
-                }
-                continue;
-            }
-            let byte = bytes[at];
-            match byte {
-                b'"' if self.depth > 0 || !self.begun => self.in_text = true,
-                b'{' | b'[' if self.depth > 0 || !self.begun => self.depth += 1,
-                b'}' | b']' if self.depth > 0 => {
-                    self.depth -= 1;
-                    if self.depth == 0 {
-                        return (at + 1, true);
-                    }
-                }
-                // A number or a word ends in front of what cannot belong to it.
-                _ if self.depth == 0 && self.begun && (byte.is_ascii_whitespace() || b",]}{[\":".contains(&byte)) => {
-                    return (at, true);
-                }
-                _ => {}
-            }
-            self.begun = true;
-            at += 1;
-        }
-        (at, false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn cut(text: &[u8], size: usize) -> Vec<u8> {
-        let (mut cut, mut found) = (Cut::default(), Vec::new());
-        for piece in text.chunks(size) {
-            let (length, ended) = cut.next(piece);
-            found.extend_from_slice(&piece[..length]);
-            if ended {
-                break;
-            }
-        }
-        found
-    }
-
-    #[test]
-    fn a_value_ends_where_its_brackets_do() {
-        for (value, rest) in [
-            (r#"{"a":["]}\"",{}]}"#, ","),
-            (r#""a\\""#, "]"),
-            ("-1.5e3", "}"),
-            ("null", " ,"),
-            ("[]", "]"),
-            ("}", ","),
-            (r#"{"a":"no end"#.to_owned().as_str(), ""),
-        ] {
-            for size in 1..8 {
-                assert_eq!(cut(format!("{value}{rest}").as_bytes(), size), value.as_bytes(), "{value}");
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_value_is_cut_out_whole(text in "\\PC{0,20}", number: i64, size in 1..9_usize) {
-            let value = serde_json::json!({"a": [text, number, {"b": text}], "c": null});
-            for value in [&value, &value["a"], &value["a"][0], &value["a"][1]] {
-                let text = value.to_string();
-                prop_assert_eq!(cut(format!("{text},{{}}]").as_bytes(), size), text.into_bytes());
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes in: unpacked, counted by line, and bounded by record.
+//! The bytes of an input: unpacked, with lines counted, and bounded for each record.
 
 use super::Broken;
 use std::cell::Cell;

@@ -1,11 +1,11 @@
-//! What JSON values tell: GeoJSON (RFC 7946), OwnTracks messages, and objects of programs' own.
+//! JSON values → locations: GeoJSON (RFC 7946), OwnTracks messages, and objects of other programs.
 
 use super::google;
 use super::names::Properties;
 use super::owntracks::{self, Message};
 use super::value::{self, Parts, is_absent, shown};
 use super::whose::Claim;
-use super::{Bad, Fix, Item, Options, Sink, Skip, Who};
+use super::{Bad, FileFix, Item, Options, Sink, Skip, Who};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use std::ops::ControlFlow;
@@ -180,7 +180,7 @@ pub(super) fn own_tracks(value: &Value, line: u64, options: &Options) -> Item {
         let Some(who) = who else {
             return Err(Bad::new("person", "neither topic nor path say whose it is; say --person WHO"));
         };
-        value::presence(Fix { line, who, coordinate, time: report.time, accuracy_m: report.accuracy_m })
+        value::presence(FileFix { line, who, coordinate, time: report.time, accuracy_m: report.accuracy_m })
     };
     match owntracks::read(value) {
         Ok(Message::Location(report)) => match fix(report) {
@@ -327,7 +327,9 @@ fn item(position: &Value, time: Result<DateTime<Utc>, Bad>, feature: &Feature<'_
         let Shared { who, accuracy_m, skip, .. } = &feature.shared;
         match skip {
             Some(why) => Ok(Err(*why)),
-            None => value::presence(Fix { line, who: who.clone(), coordinate, time: time?, accuracy_m: *accuracy_m }),
+            None => {
+                value::presence(FileFix { line, who: who.clone(), coordinate, time: time?, accuracy_m: *accuracy_m })
+            }
         }
     };
     match fix() {

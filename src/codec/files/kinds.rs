@@ -1,4 +1,4 @@
-//! Readers on kinds of input that people have, and on good records beside damaged ones.
+//! Tests of the readers with files of many programs, and with good records beside damaged ones.
 
 use super::tests::{good, point, read_all, somebody};
 use super::*;

@@ -2,7 +2,7 @@
 //! (RFC 8142).
 
 use super::input::Headed;
-use super::weighed::Room;
+use super::weighed::RecordBudget;
 use super::{Bad, Broken, Item, MAX_OBJECT, Options, Sink, Skip, document, json};
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;
@@ -45,11 +45,11 @@ fn read_one(line: &[u8], number: u64, options: &Options, sink: &mut Sink<'_>) ->
             None => text,
         },
     };
-    let room = Room::new();
+    let budget = RecordBudget::new();
     // Recorder writes the line breaks of a payload as ` 0A`. As it stands if that makes sense: the same may stand in a text.
-    let parsed = document::parse(text, &room).or_else(|error| {
-        room.reset();
-        without_breaks(text).and_then(|mended| document::parse(&mended, &room).ok()).ok_or(error)
+    let parsed = document::parse(text, &budget).or_else(|error| {
+        budget.reset();
+        without_breaks(text).and_then(|mended| document::parse(&mended, &budget).ok()).ok_or(error)
     });
     match parsed {
         // In Recorder's files there is nothing but the app's messages.

@@ -1,4 +1,4 @@
-//! JSON that programs write although it is none, mended where what is meant leaves nothing open.
+//! Mends JSON that is malformed in ways that leave no doubt about what is meant.
 
 /// The text with what is no JSON mended; `None` where there is nothing to mend.
 ///

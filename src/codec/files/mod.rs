@@ -4,6 +4,7 @@
 //! for a small one, however hostile: every record is bounded ([`MAX_LINE`], [`MAX_OBJECT`]), and so are nesting and the window
 //! of packed input. Nothing here knows files, persons' ids or the store.
 
+mod brackets;
 mod csv;
 mod document;
 mod fit;
@@ -101,9 +102,9 @@ pub struct Options {
     pub waypoints: bool,
 }
 
-/// A location as an input tells it: everything but whether its person exists and its time is not in the future.
+/// A location as a file gives it. Not checked yet: whether its person exists, and whether its time is in the future.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fix {
+pub struct FileFix {
     /// Where in the input it stands, from 1.
     pub line: u64,
     pub who: Who,
@@ -113,7 +114,7 @@ pub struct Fix {
     pub accuracy_m: Option<f64>,
 }
 
-/// Why a record is none of a location, without anything being wrong with it.
+/// Why a record holds no location, although nothing is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skip {
     NoPosition,
@@ -170,7 +171,7 @@ impl fmt::Display for Bad {
 /// One record of an input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    Fix(Fix),
+    Fix(FileFix),
     Skipped { line: u64, why: Skip },
     Bad { line: u64, bad: Bad },
 }
@@ -211,11 +212,11 @@ pub fn read(input: impl std::io::Read, options: &Options, sink: &mut Sink<'_>) -
     let head = input.head().map_err(|error| input.broken(&error))?;
     let found = sniff::sniff(&head, options.format)?;
     match found {
-        sniff::Found::Xml => xml::read(input, &head, options, sink),
-        sniff::Found::Json => document::read(input, options, sink),
-        sniff::Found::Lines => lines::read(input, options, sink),
-        sniff::Found::Csv => csv::read(input, &head, options, sink),
-        sniff::Found::Fit => fit::read(input, options, sink),
-        sniff::Found::Nmea => nmea::read(input, options, sink),
+        sniff::Syntax::Xml => xml::read(input, &head, options, sink),
+        sniff::Syntax::Json => document::read(input, options, sink),
+        sniff::Syntax::Lines => lines::read(input, options, sink),
+        sniff::Syntax::Csv => csv::read(input, &head, options, sink),
+        sniff::Syntax::Fit => fit::read(input, options, sink),
+        sniff::Syntax::Nmea => nmea::read(input, options, sink),
     }
 }

@@ -1,4 +1,4 @@
-//! Which column or property is what.
+//! Which column or property holds what, by the names that programs give them.
 
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -93,7 +93,7 @@ const PERSON: &[&str] = &["personid", "user", "userid", "uid", "person"];
 
 /// Where each value is, as column numbers from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundColumns {
     pub(super) latitude: Option<usize>,
     pub(super) longitude: Option<usize>,
     pub(super) time: Option<usize>,
@@ -141,7 +141,7 @@ impl Own {
     }
 }
 
-impl Found {
+impl FoundColumns {
     /// How much is known.
     pub(super) fn count(&self) -> usize {
         [self.latitude, self.longitude, self.time, self.accuracy, self.person, self.geometry].iter().flatten().count()
@@ -159,7 +159,7 @@ fn plain(name: &str) -> String {
 
 impl Columns {
     /// Finds the columns in a header. A name that was asked for and is not there is an error; a usual one may be absent.
-    pub(super) fn find(&self, header: &[String]) -> Result<Found, String> {
+    pub(super) fn find(&self, header: &[String]) -> Result<FoundColumns, String> {
         let plains: Vec<String> = header.iter().map(|name| plain(name)).collect();
         let usual = |names: &[&str]| names.iter().find_map(|name| plains.iter().position(|given| given == name));
         let one = |asked: &Option<String>, option: &str, names: &[&str]| match asked {
@@ -172,7 +172,7 @@ impl Columns {
                 })
             }
         };
-        let mut found = Found {
+        let mut found = FoundColumns {
             latitude: one(&self.latitude, "--latitude-column", LATITUDE)?,
             longitude: one(&self.longitude, "--longitude-column", LONGITUDE)?,
             time: one(&self.time, "--time-column", TIME)?,
@@ -269,7 +269,7 @@ pub(super) fn listed(header: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn find(header: &str) -> Found {
+    fn find(header: &str) -> FoundColumns {
         let header: Vec<String> = header.split(',').map(str::to_owned).collect();
         Columns::default().find(&header).unwrap()
     }
@@ -282,7 +282,7 @@ mod tests {
             "uid,location-lat,location-long,date time,horizontal_accuracy",
             "PersonID,Latitude (deg),Longitude (deg),epoch_s,acc",
         ] {
-            let Found { latitude, longitude, time, accuracy, person, date, .. } = find(header);
+            let FoundColumns { latitude, longitude, time, accuracy, person, date, .. } = find(header);
             assert_eq!(
                 [person, latitude, longitude, time, accuracy, date],
                 [Some(0), Some(1), Some(2), Some(3), Some(4), None],

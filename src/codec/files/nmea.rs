@@ -1,4 +1,4 @@
-//! NMEA 0183, what GPS receivers say: the RMC sentences, which alone hold position, time and date.
+//! NMEA 0183, the sentences of GPS receivers. RMC is read, the only one that holds position, time and date.
 
 use super::input::{Headed, Limited};
 use super::value::{Parts, shown};

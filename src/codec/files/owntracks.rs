@@ -1,4 +1,4 @@
-//! What the OwnTracks app sends and its Recorder keeps: JSON objects of several `_type`s, of which `location` is ours.
+//! OwnTracks JSON, as the app sends it and its Recorder keeps it: of its several `_type`s, `location` is read.
 
 use crate::domain::{FieldError, NoFix, unix_seconds};
 use crate::geo::Coordinate;

@@ -1,4 +1,4 @@
-//! Quotes of CSV that are never closed: they would take all rows up to the next quote with them.
+//! CSV quotes that are never closed. Left alone, one would take all rows up to the next quote with it.
 
 use super::MAX_LINE;
 use std::io::{BufRead, Read};

@@ -1,10 +1,10 @@
-//! What an input is, by its first bytes.
+//! Finds out how an input is to be read, by its first bytes.
 
 use super::{Broken, Format};
 
 /// How an input is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Syntax {
     Xml,
     /// One or more JSON values: GeoJSON or OwnTracks.
     Json,
@@ -16,7 +16,7 @@ pub(super) enum Found {
 }
 
 /// Decides how to read an input that begins so. `format` overrules the content, but not what no reader could read.
-pub(super) fn sniff(head: &[u8], format: Option<Format>) -> Result<Found, Broken> {
+pub(super) fn sniff(head: &[u8], format: Option<Format>) -> Result<Syntax, Broken> {
     let text = head.trim_ascii_start();
     if text.is_empty() {
         return Err(Broken::whole("is empty"));
@@ -25,32 +25,32 @@ pub(super) fn sniff(head: &[u8], format: Option<Format>) -> Result<Found, Broken
         return Err(Broken::whole(message));
     }
     if fit(head) {
-        return Ok(Found::Fit);
+        return Ok(Syntax::Fit);
     }
     let found = match text {
-        [b'<', ..] => Found::Xml,
-        _ if utf16_xml(head) => Found::Xml,
-        _ if utf16_json(head) => Found::Json,
+        [b'<', ..] => Syntax::Xml,
+        _ if utf16_xml(head) => Syntax::Xml,
+        _ if utf16_json(head) => Syntax::Json,
         // 0x1e begins a record of a GeoJSON text sequence (RFC 8142).
-        [0x1e, ..] => Found::Lines,
+        [0x1e, ..] => Syntax::Lines,
         [b'{' | b'[', ..] => json(text),
-        _ if recorder(text) => Found::Lines,
-        _ if text.split(|&byte| byte == b'\n').take(20).any(super::nmea::is_sentence) => Found::Nmea,
-        _ => Found::Csv,
+        _ if recorder(text) => Syntax::Lines,
+        _ if text.split(|&byte| byte == b'\n').take(20).any(super::nmea::is_sentence) => Syntax::Nmea,
+        _ => Syntax::Csv,
     };
     // Text in UTF-16 is decoded where it is read as XML or CSV.
     let wide = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
-    if !wide && found == Found::Csv && binary(head) {
+    if !wide && found == Syntax::Csv && binary(head) {
         return Err(Broken::whole("is no text but a binary file of no kind that can be read here"));
     }
     match format {
         None => Ok(found),
-        Some(Format::Gpx | Format::Tcx | Format::Kml) => Ok(Found::Xml),
-        Some(Format::Csv) => Ok(Found::Csv),
-        Some(Format::Fit) => Ok(Found::Fit),
-        Some(Format::Nmea) => Ok(Found::Nmea),
+        Some(Format::Gpx | Format::Tcx | Format::Kml) => Ok(Syntax::Xml),
+        Some(Format::Csv) => Ok(Syntax::Csv),
+        Some(Format::Fit) => Ok(Syntax::Fit),
+        Some(Format::Nmea) => Ok(Syntax::Nmea),
         Some(Format::GeoJson | Format::OwnTracks | Format::Google) => {
-            Ok(if matches!(found, Found::Lines | Found::Json) { found } else { json(text) })
+            Ok(if matches!(found, Syntax::Lines | Syntax::Json) { found } else { json(text) })
         }
     }
 }
@@ -113,11 +113,11 @@ fn binary(head: &[u8]) -> bool {
 }
 
 /// Whether JSON stands a value a line, so that one bad line need not spoil the rest.
-fn json(text: &[u8]) -> Found {
-    let Some(end) = memchr::memchr(b'\n', text) else { return Found::Json };
+fn json(text: &[u8]) -> Syntax {
+    let Some(end) = memchr::memchr(b'\n', text) else { return Syntax::Json };
     let (first, rest) = text.split_at(end);
     let whole = serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok();
-    if whole && !rest.trim_ascii().is_empty() { Found::Lines } else { Found::Json }
+    if whole && !rest.trim_ascii().is_empty() { Syntax::Lines } else { Syntax::Json }
 }
 
 /// Whether it begins as OwnTracks Recorder's files do: a time, a tab, what it was, a tab.
@@ -135,20 +135,20 @@ mod tests {
     #[test]
     fn by_content() {
         for (head, found) in [
-            (&b"<?xml version=\"1.0\"?><gpx>"[..], Found::Xml),
-            (b"  \n<gpx>", Found::Xml),
-            (b"\xff\xfe<\0?\0", Found::Xml),
-            (b"{\"type\":\"FeatureCollection\",\n\"features\":[", Found::Json),
-            (b"{\"_type\":\"location\"}\n", Found::Json),
-            (b"{\"_type\":\"location\"}\n{\"_type\":\"location\"}\n", Found::Lines),
-            (b"\x1e{\"type\":\"Feature\"}\n", Found::Lines),
-            (b"[\n{\"_type\"", Found::Json),
-            (b"2026-06-02T10:00:00Z\t*                 \t{\"_type\"", Found::Lines),
-            (b"\x0e\x10\x43\x08\x00\x00\x00\x00.FIT", Found::Fit),
-            (b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n", Found::Nmea),
-            (b"\xff\xfel\0a\0", Found::Csv),
-            (b"lat,lon\n1,2", Found::Csv),
-            (b"Breite;L\xe4nge\n", Found::Csv),
+            (&b"<?xml version=\"1.0\"?><gpx>"[..], Syntax::Xml),
+            (b"  \n<gpx>", Syntax::Xml),
+            (b"\xff\xfe<\0?\0", Syntax::Xml),
+            (b"{\"type\":\"FeatureCollection\",\n\"features\":[", Syntax::Json),
+            (b"{\"_type\":\"location\"}\n", Syntax::Json),
+            (b"{\"_type\":\"location\"}\n{\"_type\":\"location\"}\n", Syntax::Lines),
+            (b"\x1e{\"type\":\"Feature\"}\n", Syntax::Lines),
+            (b"[\n{\"_type\"", Syntax::Json),
+            (b"2026-06-02T10:00:00Z\t*                 \t{\"_type\"", Syntax::Lines),
+            (b"\x0e\x10\x43\x08\x00\x00\x00\x00.FIT", Syntax::Fit),
+            (b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n", Syntax::Nmea),
+            (b"\xff\xfel\0a\0", Syntax::Csv),
+            (b"lat,lon\n1,2", Syntax::Csv),
+            (b"Breite;L\xe4nge\n", Syntax::Csv),
         ] {
             assert_eq!(sniff(head, None), Ok(found), "{}", String::from_utf8_lossy(head));
         }
@@ -166,7 +166,7 @@ mod tests {
             let broken = sniff(head, None).unwrap_err();
             assert!(broken.message.contains(said), "{}: {broken}", String::from_utf8_lossy(head));
         }
-        assert_eq!(sniff(b"{\"type\":", Some(Format::Csv)), Ok(Found::Csv));
-        assert_eq!(sniff(b"lat,lon", Some(Format::GeoJson)), Ok(Found::Json));
+        assert_eq!(sniff(b"{\"type\":", Some(Format::Csv)), Ok(Syntax::Csv));
+        assert_eq!(sniff(b"lat,lon", Some(Format::GeoJson)), Ok(Syntax::Json));
     }
 }

@@ -1,4 +1,4 @@
-//! Readers on what programs write, on what goes wrong, and on what nobody expects.
+//! Tests of the readers: what programs write, what goes wrong, and what nobody expects.
 
 use super::*;
 use crate::domain::{Location, Person, PersonId, parse_time};
@@ -8,7 +8,7 @@ use std::io::{Cursor, Read, Write};
 /// Everything an input gives: locations, skipped, bad, and what broke it off.
 #[derive(Debug, Default)]
 pub(super) struct All {
-    pub(super) fixes: Vec<Fix>,
+    pub(super) fixes: Vec<FileFix>,
     pub(super) skipped: Vec<(u64, Skip)>,
     pub(super) bad: Vec<(u64, Bad)>,
     pub(super) broken: Option<Broken>,

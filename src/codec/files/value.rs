@@ -1,6 +1,6 @@
 //! Numbers, times and positions as people and programs write them.
 
-use super::{Bad, Fix, Item, Options, Sink, Skip, Who};
+use super::{Bad, FileFix, Item, Options, Sink, Skip, Who};
 use crate::domain::{NoFix, WrittenTime, checked_time, parse_time, read_written, to_micros};
 use crate::geo::Coordinate;
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, SecondsFormat, TimeZone, Utc};
@@ -184,7 +184,7 @@ impl Parts {
     ///
     /// No position or time, AIS's mark of none ([`is_not_available`]), (0, 0), a negative radius (iOS: the position is invalid) and a
     /// clock that was never set are skipped. `how` tells what to do about a latitude and longitude that look swapped.
-    pub(super) fn fix(&self, who: Who, how: &str, options: &Options) -> Result<Result<Fix, Skip>, Bad> {
+    pub(super) fn fix(&self, who: Who, how: &str, options: &Options) -> Result<Result<FileFix, Skip>, Bad> {
         if let Some(why) = self.skip {
             return Ok(Err(why));
         }
@@ -207,7 +207,7 @@ impl Parts {
             Some(text) => Some(number(text).map_err(|message| Bad::new("accuracy", message))?),
             None => None,
         };
-        presence(Fix { line: self.line, who, coordinate, time, accuracy_m })
+        presence(FileFix { line: self.line, who, coordinate, time, accuracy_m })
     }
 
     /// Hands out what they tell of the person whom the caller names; the error is a sentence for when nobody is named.
@@ -230,7 +230,7 @@ fn given(text: &Option<String>) -> Option<&str> {
 }
 
 /// The fix, unless it is none ([`NoFix`]).
-pub(super) fn presence(fix: Fix) -> Result<Result<Fix, Skip>, Bad> {
+pub(super) fn presence(fix: FileFix) -> Result<Result<FileFix, Skip>, Bad> {
     match (NoFix::of(fix.coordinate, fix.time, fix.accuracy_m), fix.accuracy_m) {
         (Some(why), _) => Ok(Err(Skip::NoFix(why))),
         (None, Some(metres)) if !metres.is_finite() => {

@@ -17,12 +17,12 @@ pub(super) const TOO_MANY_PARTS: &str = "has too many parts; split it, for examp
 
 /// How much one record may still cost, in bytes.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct RecordBudget {
     left: Cell<usize>,
     exceeded: Cell<bool>,
 }
 
-impl Room {
+impl RecordBudget {
     pub(super) fn new() -> Self {
         Self { left: Cell::new(super::MAX_KEPT), exceeded: Cell::new(false) }
     }
@@ -33,7 +33,7 @@ impl Room {
         self.exceeded.set(false);
     }
 
-    /// Counts a member of an object, beside its value; whether there is room for it.
+    /// Counts the name of an object's member; whether the budget allows it.
     pub(super) fn has_for_member(&self, name: &str) -> bool {
         self.take::<serde::de::value::Error>(name.len() + PLACE + size_of::<String>()).is_ok()
     }
@@ -51,9 +51,9 @@ impl Room {
     }
 }
 
-/// Reads a value as long as there is room for it.
+/// Reads a value as far as the budget allows.
 #[derive(Clone, Copy)]
-pub(super) struct Weighed<'r>(pub &'r Room);
+pub(super) struct Weighed<'r>(pub &'r RecordBudget);
 
 impl<'de> DeserializeSeed<'de> for Weighed<'_> {
     type Value = Value;
@@ -120,8 +120,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(text: &str, room: &Room) -> serde_json::Result<Value> {
-        Weighed(room).deserialize(&mut serde_json::Deserializer::from_str(text))
+    fn read(text: &str, budget: &RecordBudget) -> serde_json::Result<Value> {
+        Weighed(budget).deserialize(&mut serde_json::Deserializer::from_str(text))
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -145,23 +145,23 @@ mod tests {
         #[test]
         fn a_value_is_what_it_would_be_otherwise(value in any_json()) {
             let text = value.to_string();
-            prop_assert_eq!(read(&text, &Room::new()).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+            prop_assert_eq!(read(&text, &RecordBudget::new()).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
         }
     }
 
     #[test]
     fn what_would_cost_too_much_is_given_up() {
         for part in ["[1],", "{\"a\":1},", "[[[[1]]]],", "[1,2],"] {
-            let room = Room::new();
+            let budget = RecordBudget::new();
             let text = format!("[{}0]", part.repeat(super::super::MAX_OBJECT / part.len()));
-            assert!(read(&text, &room).is_err() && room.is_exceeded(), "{part}");
-            assert!(read("[1]", &room).is_err(), "nothing more until the next record");
-            room.reset();
-            assert!(read("[1]", &room).is_ok());
+            assert!(read(&text, &budget).is_err() && budget.is_exceeded(), "{part}");
+            assert!(read("[1]", &budget).is_err(), "nothing more until the next record");
+            budget.reset();
+            assert!(read("[1]", &budget).is_ok());
         }
         // As large as a track is in one feature.
         let track = format!("[{}0]", "[-106.581912,35.058512,1600.5],\"2026-06-02T10:00:00Z\",".repeat(150_000));
         assert!(track.len() <= super::super::MAX_OBJECT);
-        assert!(read(&track, &Room::new()).is_ok());
+        assert!(read(&track, &RecordBudget::new()).is_ok());
     }
 }

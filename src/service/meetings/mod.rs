@@ -1,4 +1,4 @@
-//! The use case "whom did P meet": the store's candidates, decided by the domain's algorithm.
+//! The use case "whom did P meet": candidates from the store, decided by the algorithms of [`meeting`](crate::meeting).
 //!
 //! Memory does not grow with the answer. A person's own locations are taken in parts; of each it is counted what it will cost
 //! before anything is made. Rows are compared as they arrive, and only encounters are kept: one by one while they are few,
@@ -32,7 +32,7 @@ pub struct MeetingQuery {
     pub rule: EncounterRule,
 }
 
-/// A place in the list of a person's connections: after this duration and person.
+/// A position in the list of a person's connections: after this duration and person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionPosition {
     pub total_duration: TimeDelta,
@@ -44,11 +44,11 @@ pub struct ConnectionPosition {
 pub struct Part {
     /// Only persons met for at least so long in all.
     pub min_duration: TimeDelta,
-    /// Only those that come after this place in the list.
+    /// Only those that come after this position in the list.
     pub after: Option<ConnectionPosition>,
     /// At most so many.
     pub limit: usize,
-    /// Whether each comes with its encounters, and how many of them there may be in all.
+    /// `Some`: each connection comes with its encounters, and the page has at most so many of them.
     pub encounters: Option<usize>,
 }
 
@@ -66,8 +66,8 @@ pub const MAX_LISTED_ENCOUNTERS: usize = 10_000;
 
 /// The persons met, strongest first; [`Error::NotFound`] for an unknown person.
 ///
-/// With encounters, a page ends earlier than its limit where it would hold more of them than it may; [`Error::TooBroad`] when a
-/// single connection has more.
+/// With encounters, a page ends before its limit when it would hold too many of them; [`Error::TooBroad`] when a single connection
+/// has too many.
 pub async fn connections(
     store: EventStore<'_>,
     query: MeetingQuery,

@@ -28,8 +28,8 @@ static KEPT: Semaphore = Semaphore::const_new(4);
 
 /// The locations of others in contact with a person's own, each once, ordered by time and then id, in parts.
 ///
-/// Between two parts nothing of the database is held, so that a slow reader costs memory for one part and no more. What is
-/// stored meanwhile may or may not be in the rest.
+/// Nothing of the database is held between two parts, so a slow reader costs no more than the memory of one part. Locations that are
+/// stored meanwhile may or may not be in the following parts.
 pub struct Nearby {
     store: Store,
     event: EventId,

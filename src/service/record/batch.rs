@@ -1,4 +1,4 @@
-//! Locations of one request, checked as they come.
+//! The locations of one request, each checked as it comes.
 
 use super::MAX_REQUEST;
 use super::outcome::Refused;
@@ -24,7 +24,7 @@ impl Batch {
         Self { errors: bytes, ..self }
     }
 
-    /// Makes room for so many valid ones.
+    /// Reserves memory for so many valid locations.
     pub fn reserve(&mut self, count: usize) {
         self.valid.reserve_exact(count);
     }
@@ -54,12 +54,12 @@ impl Batch {
         self.len() >= MAX_REQUEST as usize
     }
 
-    /// What the valid ones take until they are handed over, bytes.
+    /// The memory of the valid locations, bytes.
     pub fn valid_bytes(&self) -> usize {
         size_of_val(&self.valid[..])
     }
 
-    /// What the refused ones take until they are answered, bytes.
+    /// The memory of the refusals, bytes.
     pub fn refused_bytes(&self) -> usize {
         self.refused.iter().map(|refused| size_of_val(refused) + bytes(&refused.1)).sum()
     }

@@ -1,4 +1,4 @@
-//! The one way in for locations, whichever way they go.
+//! The one way in for locations, whether they go to Kafka or straight to the store.
 
 use super::batch::Batch;
 use super::outcome::{Outcome, Outcomes, Refusal, Refused};
@@ -11,13 +11,13 @@ use crate::service::AtEvent;
 use crate::store::Stored;
 use metrics::counter;
 
-/// Takes in what one request brings, on whose behalf it goes on.
+/// Takes in the locations of one request.
 pub struct Intake {
     at: AtEvent,
     origin: Origin,
 }
 
-/// One location, and what became of it, as whoever sent it wants to see it.
+/// One location as it is stored or queued, to be shown to its sender.
 #[derive(Clone, Debug)]
 pub enum Kept {
     /// As it is stored.
@@ -39,8 +39,8 @@ impl AtEvent {
         Intake { at: self.clone(), origin }
     }
 
-    /// Stores locations that a load brings, or queues them where there is Kafka (then all count as stored). Returns when they
-    /// are safe, with their number and not their ids; waits while there is no room.
+    /// Stores the locations of a load, or queues them where there is Kafka (then all count as stored). Returns their number and not
+    /// their ids, once they are safe; waits while there are no permits.
     pub async fn load(&self, batch: Vec<NewLocation>) -> Result<Stored> {
         if !self.sink().is_queue() {
             return self.store()?.record_bulk(&batch).await;
@@ -57,7 +57,7 @@ impl AtEvent {
         Ok(Stored { stored: count, ..Stored::default() })
     }
 
-    /// Lets the database know at once what a large load has changed.
+    /// Vacuums and analyses the database after a large load.
     pub async fn vacuum(&self) -> Result<()> {
         self.whole_store().vacuum().await
     }
@@ -80,7 +80,7 @@ impl Intake {
         }
     }
 
-    /// The same, and tells of what is stored already as it was stored the first time, when its accuracy may have been another.
+    /// The same, and returns the location. A duplicate is returned as it was stored the first time, perhaps with another accuracy.
     pub async fn record_and_show(&self, draft: LocationDraft) -> Result<Result<Kept, Refusal>> {
         let new = match self.at.check(draft) {
             Ok(new) => new,
@@ -108,16 +108,16 @@ impl Intake {
         outcome.ok_or_else(|| Error::Internal("no outcome for a location".to_owned()))
     }
 
-    /// Takes all valid locations of the batch and waits until they are safe; [`Error::Overloaded`] when there is no room, then
-    /// none is taken. After any other error they may be stored all the same; sending them again is safe.
+    /// Takes all valid locations of the batch and waits until they are safe; [`Error::Overloaded`] when there are not
+    /// enough permits, and then none is taken. After any other error they may be stored all the same; sending them again is safe.
     pub async fn record(&self, batch: Batch) -> Result<Outcomes> {
         let Batch { valid, refused, .. } = batch;
         count_invalid(refused.len());
         Ok(Outcomes::new(self.at.sink().record(self.at.event(), &self.origin, valid).await?, refused))
     }
 
-    /// Takes all valid locations of the batch as soon as there is room for them: whoever waits here reads no more from its
-    /// phone. With Kafka, an error after the delivery time-out; then some may have been taken.
+    /// Takes all valid locations of the batch as soon as there are permits for them; a stream that waits here reads no more from its
+    /// phone. With Kafka, fails after the delivery time-out; some may have been taken then.
     pub async fn take(&self, batch: Batch) -> Result<Taken> {
         let Batch { valid, refused, .. } = batch;
         count_invalid(refused.len());

@@ -1,4 +1,4 @@
-//! What became of each location that was handed in.
+//! The outcome of each location that was handed in.
 
 use super::Receipt;
 use crate::domain::{FieldError, PersonId, Recorded};
@@ -54,14 +54,14 @@ pub(super) enum Settled {
     Queued(std::vec::IntoIter<Receipt>),
 }
 
-/// Locations of a batch that were refused: where in the batch, and why.
+/// The refused locations of a batch: the index of each in the batch, and why.
 pub(super) type Refused = Vec<(usize, Vec<FieldError>)>;
 
 /// What became of each location of a batch, in its order.
 pub struct Outcomes {
     settled: Settled,
     refused: std::iter::Peekable<std::vec::IntoIter<(usize, Vec<FieldError>)>>,
-    /// The place in the batch of the next one.
+    /// The index in the batch of the next one.
     index: usize,
 }
 
@@ -70,7 +70,7 @@ impl Outcomes {
         Self { settled, refused: refused.into_iter().peekable(), index: 0 }
     }
 
-    /// Whether what was taken is queued, and not stored yet.
+    /// Whether the locations that were taken are queued, and not stored yet.
     pub fn are_queued(&self) -> bool {
         matches!(self.settled, Settled::Queued(_))
     }

@@ -1,14 +1,16 @@
+//! The receipt for a location that was queued in Kafka.
+
 use crate::domain::{Error, quoted};
-use crate::stream::Place;
+use crate::stream::RecordOffset;
 
-/// What a caller gets for a location that is queued. It names the place in Kafka, so nothing need be kept for it: whether the
-/// workers have come that far, and whether they set it aside, tells what became of it.
+/// What a caller gets for a location that is queued: its offset in Kafka, so nothing need be kept for it. The location's fate follows
+/// from whether the workers have come to that offset, and whether they set the record aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt(Place);
+pub struct Receipt(RecordOffset);
 
-impl From<Place> for Receipt {
-    fn from(place: Place) -> Self {
-        Self(place)
+impl From<RecordOffset> for Receipt {
+    fn from(offset: RecordOffset) -> Self {
+        Self(offset)
     }
 }
 
@@ -36,7 +38,7 @@ impl std::str::FromStr for Receipt {
         text.split_once('-')
             .filter(|(partition, offset)| digits(partition) && digits(offset))
             .and_then(|(partition, offset)| {
-                Some(Place { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
+                Some(RecordOffset { partition: partition.parse().ok()?, offset: offset.parse().ok()? })
             })
             .map(Self)
             .ok_or_else(|| {
@@ -51,7 +53,7 @@ mod tests {
 
     #[test]
     fn receipts_are_written_and_read() {
-        let receipt = Receipt(Place { partition: 11, offset: 123_456_789_012 });
+        let receipt = Receipt(RecordOffset { partition: 11, offset: 123_456_789_012 });
         assert_eq!(receipt.to_string().parse::<Receipt>().unwrap(), receipt);
         for wrong in ["", "1", "1-", "-1", "1-2-3", "1-+2", "99999999999-1", "1-99999999999999999999"] {
             assert!(wrong.parse::<Receipt>().is_err(), "{wrong:?}");

@@ -1,4 +1,4 @@
-//! Where valid locations go: Kafka, or straight to the store.
+//! Where valid locations go: to Kafka, or straight to the store.
 
 use super::Receipt;
 use super::outcome::Settled;
@@ -104,7 +104,7 @@ impl Sink {
         })
     }
 
-    /// Takes all of the locations as soon as there is room for them, as [`Intake::take`](super::Intake::take) says.
+    /// Takes all of the locations as soon as there are permits for them, as [`Intake::take`](super::Intake::take) says.
     pub(super) async fn send(
         &self,
         event: Option<EventId>,
@@ -128,7 +128,7 @@ impl Sink {
         Ok(Pending { way, count: count as u64, begin: Instant::now() })
     }
 
-    /// Whether Kafka takes what is sent; always, where there is none.
+    /// Whether Kafka accepts what is sent; always ready where there is no Kafka.
     pub(in crate::service) fn check(&self) -> Result<()> {
         match &self.way {
             Way::Store(_) => Ok(()),
@@ -168,9 +168,9 @@ impl Pending {
                 acknowledged(self.count - recorded.iter().filter(unknown).count() as u64);
                 Settled::Recorded(recorded.into_iter())
             }),
-            OnTheWay::Kafka(delivery) => delivery.places().await.map(|places| {
+            OnTheWay::Kafka(delivery) => delivery.offsets().await.map(|offsets| {
                 acknowledged(self.count);
-                let receipts: Vec<Receipt> = places.into_iter().map(Receipt::from).collect();
+                let receipts: Vec<Receipt> = offsets.into_iter().map(Receipt::from).collect();
                 Settled::Queued(receipts.into_iter())
             }),
         };
@@ -218,7 +218,7 @@ fn refused(count: usize, error: &Error) {
 }
 
 impl Drain {
-    /// Waits for what was taken. Every [`Service`](crate::service::Service) must have been dropped, or be used no more.
+    /// Waits until everything that was taken is safe. Every [`Service`](crate::service::Service) must be dropped before, or unused.
     pub async fn drained(self) {
         match self {
             Self::Store(writers) => writers.drained().await,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-/// The most locations that one request may bring, and so the least that must find room.
+/// The most locations that one request may bring, and so the fewest that the queue must be able to hold.
 pub const MAX_REQUEST: u32 = 10_000;
 
 /// How much is taken in and how it is stored.
@@ -30,7 +30,7 @@ pub struct WriterArgs {
 /// So many must wait for a further transaction to begin beside those under way: about what one costs by itself, in rows.
 const WORTHWHILE: usize = 30;
 
-/// Hands locations to a few writers, each of which stores all that waits in one transaction.
+/// Hands locations to a few writers. A writer stores everything that is queued in one transaction.
 ///
 /// Cheap to clone. No timer: an idle writer takes a single location at once, and under load batches grow by themselves.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ impl Job for Request {
     }
 }
 
-/// Room in the queue; given back when the locations are stored.
+/// A permit for locations in the queue; given back when they are stored.
 pub(super) struct Permit(#[allow(dead_code)] OwnedSemaphorePermit);
 
 /// What will become of locations.
@@ -70,7 +70,7 @@ fn stopped() -> Error {
     Error::Internal("the writers have ended".to_owned())
 }
 
-/// The writers' tasks; ends when every [`BatchWriter`] is dropped and all that was taken is stored or refused.
+/// The writers' tasks. They end when every [`BatchWriter`] is dropped and every location that was taken is stored or refused.
 pub struct Writers(JoinSet<()>);
 
 impl Writers {
@@ -92,13 +92,13 @@ impl BatchWriter {
         (Self { queue, permits, capacity: args.ingest_queue }, Writers(writers))
     }
 
-    /// Room for `count` locations now, or [`Error::Overloaded`].
+    /// A permit for `count` locations at once, or [`Error::Overloaded`].
     pub(super) fn try_reserve(&self, count: usize) -> Result<Permit> {
         let count = u32::try_from(count).map_err(|_| Error::Overloaded)?;
         self.permits.clone().try_acquire_many_owned(count).map(Permit).map_err(|_| Error::Overloaded)
     }
 
-    /// Room for `count` locations as soon as there is any.
+    /// A permit for `count` locations, waiting until there is one.
     pub(super) async fn reserve(&self, count: usize) -> Result<Permit> {
         // More than there can ever be takes all there is.
         let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.capacity);
@@ -116,11 +116,11 @@ impl BatchWriter {
         Reply(receiver)
     }
 
-    /// Stores locations and tells of each, in order, what became of it; returns after commit.
+    /// Stores locations; returns the outcome of each, in order, after commit.
     ///
-    /// [`Error::Overloaded`] when there is no room for all of them; then none was taken. On any other error none was stored,
-    /// or (the connection broke during commit) nobody knows: sending the same again is safe, since what is stored already
-    /// is a [`Recorded::Duplicate`].
+    /// [`Error::Overloaded`] when there is no permit for all of them; then none was taken. On any other error none was stored, or that
+    /// is unknown (the connection broke during commit). Sending the same again is safe: what is stored already is a
+    /// [`Recorded::Duplicate`].
     pub async fn record(&self, event: EventId, locations: Vec<NewLocation>) -> Result<Vec<Recorded>> {
         self.send(event, self.try_reserve(locations.len())?, locations).recorded().await
     }

@@ -1,4 +1,4 @@
-//! Which files are meant.
+//! Finds the files that the command line names.
 
 use crate::codec::files::{Who, owntracks};
 use anyhow::{Context, ensure};

@@ -1,10 +1,10 @@
 //! Files → locations → store: one thread reads, a few transactions are under way.
 
 use super::files::Input;
-use super::persons::{Found, Persons};
+use super::persons::{PersonMatch, Persons};
 use super::summary::{Summary, Way};
 use super::zip;
-use crate::codec::files::{self, Bad, Fix, Item, Options};
+use crate::codec::files::{self, Bad, FileFix, Item, Options};
 use crate::domain::{Event, LocationInput, NewLocation, Result};
 use crate::service::AtEvent;
 use crate::service::bulk::{self, BATCH};
@@ -99,7 +99,7 @@ struct Reader {
     bar: ProgressBar,
     summary: Summary,
     /// Read and not yet sent, all of one file.
-    fixes: Vec<Fix>,
+    fixes: Vec<FileFix>,
 }
 
 impl Reader {
@@ -235,12 +235,12 @@ impl Reader {
         Ok(flow)
     }
 
-    fn check(&self, fix: Fix) -> Result<NewLocation, Bad> {
+    fn check(&self, fix: FileFix) -> Result<NewLocation, Bad> {
         let person_id = match self.persons.get(&fix.who) {
-            Found::Person(id) => id.get(),
+            PersonMatch::Person(id) => id.get(),
             // Of a dry run, whose locations go nowhere.
-            Found::New => 1,
-            Found::Nobody(message) => return Err(Bad::new("person", message.clone())),
+            PersonMatch::New => 1,
+            PersonMatch::Nobody(message) => return Err(Bad::new("person", message.clone())),
         };
         let input = LocationInput {
             person_id,

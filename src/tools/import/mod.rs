@@ -1,4 +1,4 @@
-//! The role that brings files with locations in.
+//! The role that imports files with locations.
 
 mod files;
 mod load;
@@ -30,7 +30,7 @@ use summary::Way;
 /// Exit status 0: everything is stored;
 /// 3: all that is good is stored, something was refused; 1: it failed or was stopped.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct ImportArgs {
     /// Files, directories with files, or - for standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -119,7 +119,7 @@ fn time_format(text: &str) -> Result<String, String> {
     if items.contains(&Item::Error) || !has_fields { Err(wrong()) } else { Ok(text.to_owned()) }
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: ImportArgs) -> anyhow::Result<()> {
     let (files, left_out) = files::find(&args.files)?;
     let person = match &args.person {
         Some(text) => {

@@ -1,4 +1,4 @@
-//! From what a file says of a person to the person.
+//! Finds or creates the persons that files name.
 
 use crate::codec::files::{Exported, PersonBy, Who};
 use crate::domain::{Error, EventId, NewPerson, Person, PersonId, Result, text};
@@ -12,7 +12,7 @@ pub struct Persons {
     event: EventId,
     company: String,
     dry_run: bool,
-    known: HashMap<Who, Found>,
+    known: HashMap<Who, PersonMatch>,
     /// Whose `person_id` in the files each name is, so that two of one name are never taken for one. Never emptied.
     claimed: HashMap<Names, PersonId>,
     /// How many were created, or would be.
@@ -27,7 +27,7 @@ type Wanted<'a, By> = (&'a Who, By, Option<&'a Arc<Exported>>);
 
 /// What became of the search for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum PersonMatch {
     Person(PersonId),
     /// Nobody yet; a run that is not dry creates them.
     New,
@@ -71,7 +71,7 @@ impl Persons {
                 && let Err(error) = text::name("person", text, NewPerson::MAX_CHARS)
             {
                 // One record's fault, and not the end of the others; the database could not even be asked for a NUL.
-                self.known.insert(who.clone(), Found::Nobody(error.message));
+                self.known.insert(who.clone(), PersonMatch::Nobody(error.message));
                 continue;
             }
             match who {
@@ -95,13 +95,13 @@ impl Persons {
     }
 
     fn nobody(&mut self, who: &Who, why: String) {
-        self.known.insert(who.clone(), Found::Nobody(why));
+        self.known.insert(who.clone(), PersonMatch::Nobody(why));
     }
 
     /// The person, after [`Persons::find`].
-    pub fn get(&self, who: &Who) -> &Found {
+    pub fn get(&self, who: &Who) -> &PersonMatch {
         // Absent only if the caller did not ask for it before.
-        self.known.get(who).unwrap_or(&Found::New)
+        self.known.get(who).unwrap_or(&PersonMatch::New)
     }
 
     async fn by_id(&mut self, wanted: &[Wanted<'_, PersonId>]) -> Result<()> {
@@ -112,16 +112,16 @@ impl Persons {
         let there = self.store.event(self.event).described(&ids).await?;
         for (who, id, exported) in wanted {
             let found = match (there.get(&id.get()), exported) {
-                (None, None) => Found::Nobody(format!(
+                (None, None) => PersonMatch::Nobody(format!(
                     "nobody has the id {id}; add the person first, or say --person-by key if this is another system's number"
                 )),
-                (None, Some(_)) => Found::Nobody(format!(
+                (None, Some(_)) => PersonMatch::Nobody(format!(
                     "nobody has the id {id}; if the file is of another database, say --person-by key or --person-by name"
                 )),
                 (Some((person, key)), Some(exported)) => {
-                    stranger(person, key.as_deref(), exported).map_or(Found::Person(*id), Found::Nobody)
+                    stranger(person, key.as_deref(), exported).map_or(PersonMatch::Person(*id), PersonMatch::Nobody)
                 }
-                (Some(_), None) => Found::Person(*id),
+                (Some(_), None) => PersonMatch::Person(*id),
             };
             self.known.insert((*who).clone(), found);
         }
@@ -137,7 +137,7 @@ impl Persons {
         let mut create = Vec::new();
         for (who, key, exported) in wanted {
             if let Some(id) = there.get(*key) {
-                self.known.insert((*who).clone(), Found::Person(*id));
+                self.known.insert((*who).clone(), PersonMatch::Person(*id));
                 continue;
             }
             let (first, last) = exported
@@ -198,7 +198,7 @@ impl Persons {
                     }
                 }
                 [id] => {
-                    self.known.insert(who.clone(), Found::Person(*id));
+                    self.known.insert(who.clone(), PersonMatch::Person(*id));
                 }
                 several => {
                     let listed: Vec<String> = several
@@ -242,13 +242,13 @@ impl Persons {
         }
         self.created += wanted.len() as u64;
         if self.dry_run {
-            self.known.extend(wanted.into_iter().map(|(who, ..)| (who.clone(), Found::New)));
+            self.known.extend(wanted.into_iter().map(|(who, ..)| (who.clone(), PersonMatch::New)));
             return Ok(());
         }
         let (who, persons): (Vec<&Who>, Vec<(String, NewPerson)>) =
             wanted.into_iter().map(|(who, key, person)| (who, (key, person))).unzip();
         let ids = self.store.event(self.event).create_persons_by_key(&persons).await?;
-        self.known.extend(who.into_iter().cloned().zip(ids.into_iter().map(Found::Person)));
+        self.known.extend(who.into_iter().cloned().zip(ids.into_iter().map(PersonMatch::Person)));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What an import has done, for people.
+//! The summary that an import prints.
 
 use crate::codec::files::{Bad, Skip};
 use chrono::{DateTime, SecondsFormat, Utc};

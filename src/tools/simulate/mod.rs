@@ -29,7 +29,7 @@ use tonic::transport::{Channel, Endpoint};
 /// "Simulated" are used again, and created as far as they are missing. Exit status 0: everything was acknowledged (and, with
 /// --verify, is stored); 1: it was not.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct SimulateArgs {
     /// How many phones
     #[arg(long, env = "SIMULATE_PERSONS", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     persons: u32,
@@ -92,7 +92,7 @@ const STREAMS: u32 = 100;
 /// Connections at the most.
 const CONNECTIONS: u32 = 64;
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     let endpoint = Endpoint::from_shared(args.grpc_url.clone())
         .with_context(|| format!("--grpc-url: must be a URL such as http://127.0.0.1:30002; got {:?}", args.grpc_url))?
         .connect_timeout(Duration::from_secs(5));

@@ -204,8 +204,8 @@ impl Phone<'_> {
     /// Sends what is measured, unless the connection takes no more for now.
     fn flush(&mut self, line: &Line) -> Result<(), Status> {
         while !self.outbox.is_empty() {
-            let room = match line.send.try_reserve() {
-                Ok(room) => room,
+            let permit = match line.send.try_reserve() {
+                Ok(permit) => permit,
                 Err(TrySendError::Full(())) => return Ok(()),
                 Err(TrySendError::Closed(())) => return Err(Status::unavailable("the stream has ended")),
             };
@@ -213,7 +213,7 @@ impl Phone<'_> {
             let now = Instant::now();
             let part: Vec<Measured> = self.outbox.drain(..count).collect();
             let locations = part.iter().map(|measured| measured.message(self.person_id)).collect();
-            room.send(StreamLocationsRequest { locations });
+            permit.send(StreamLocationsRequest { locations });
             self.stats.sent.fetch_add(count as u64, Relaxed);
             self.pending.extend(part.into_iter().map(|measured| (measured, now)));
         }

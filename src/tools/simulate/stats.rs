@@ -1,4 +1,4 @@
-//! What all phones have done, counted.
+//! The counts of what all phones have done.
 
 use hdrhistogram::Histogram;
 use std::sync::Mutex;

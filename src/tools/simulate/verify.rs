@@ -1,7 +1,7 @@
-//! Whether what was acknowledged is stored as it was sent, by asking the API.
+//! Checks by the API that what was acknowledged is stored as it was sent.
 
 use super::walk::Measured;
-use crate::codec::files::{self, Fix, Item, Options, PersonBy, Who};
+use crate::codec::files::{self, FileFix, Item, Options, PersonBy, Who};
 use crate::domain::PersonId;
 use anyhow::{Context, ensure};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// What one person's phone was told is safe.
+/// What was acknowledged to one person's phone.
 pub struct Told {
     pub person_id: i64,
     pub acknowledged: Vec<Measured>,
@@ -116,7 +116,7 @@ async fn stored(client: &reqwest::Client, below: &str, told: &Told) -> anyhow::R
     Ok(stored)
 }
 
-fn measured(fix: &Fix) -> Measured {
+fn measured(fix: &FileFix) -> Measured {
     let (latitude, longitude) = (fix.coordinate.latitude(), fix.coordinate.longitude());
     Measured { time: fix.time, latitude, longitude, accuracy_m: fix.accuracy_m }
 }

@@ -1,7 +1,7 @@
-//! How a person walks about in the hall, and what their phone says of it.
+//! The walk of a person through the hall, and the locations that their phone makes of it.
 
 use crate::codec::{proto, to_timestamp};
-use crate::tools::demo_event::{Event, Random, before_a_booth, place};
+use crate::tools::demo_event::{DemoEvent, Random, before_a_booth, place};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
 
@@ -63,7 +63,7 @@ pub fn measure(person: u32, time: DateTime<Utc>) -> Measured {
 pub const COMPANY: &str = "Simulated";
 
 pub fn names(person: u32) -> (String, String) {
-    let person = Event::person(person);
+    let person = DemoEvent::person(person);
     (person.first_name().to_owned(), person.last_name().to_owned())
 }
 

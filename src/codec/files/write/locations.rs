@@ -1,4 +1,4 @@
-//! Locations out.
+//! Writes persons' locations in every format that is exported.
 
 use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, cell, full_name, utc};
 use crate::domain::{Location, Person};

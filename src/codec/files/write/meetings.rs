@@ -1,4 +1,4 @@
-//! Connections, encounters and nearby locations out: each a point, where and when it was, with what is known of it.
+//! Writes connections, encounters and nearby locations: each is a point with its time and what is known of it.
 
 use super::{GEOJSON_HEAD, GEOJSON_TAIL, GPX_HEAD, GPX_TAIL, Media, cell, full_name, utc};
 use crate::domain::{Location, Person};

@@ -1,4 +1,4 @@
-//! What is stored, as files: piece by piece, so that whoever writes keeps no more than a piece in memory.
+//! Writers of files, piece by piece: a writer keeps no more than one piece in memory.
 
 mod locations;
 mod meetings;

@@ -2,7 +2,7 @@
 
 use super::super::value::Parts;
 use super::super::whose::Claim;
-use super::super::{Bad, Fix, Item, Options, Sink, Skip, Who};
+use super::super::{Bad, FileFix, Item, Options, Sink, Skip, Who};
 use super::Dialect;
 use quick_xml::events::BytesStart;
 use std::ops::ControlFlow;
@@ -231,7 +231,7 @@ impl Whose {
     }
 }
 
-fn fix(point: Point, who: Who, options: &Options) -> Result<Result<Fix, Skip>, Bad> {
+fn fix(point: Point, who: Who, options: &Options) -> Result<Result<FileFix, Skip>, Bad> {
     for (field, text) in [("latitude", &point.latitude), ("longitude", &point.longitude)] {
         if text.is_none() {
             return Err(Bad::new(field, "is required: a point has the attributes lat and lon"));
