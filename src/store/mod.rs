@@ -24,6 +24,7 @@ mod searches;
 mod settings;
 mod sqlstate;
 mod statement;
+mod upkeep;
 mod url;
 mod watch;
 
@@ -34,7 +35,9 @@ pub use events::{Events, Held};
 pub use locations::{LocationPosition, Stored};
 pub use migrations::{Applied, Extent, Migrator, Pending};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
+pub use partitions::MOST_MONTHS_AHEAD;
 pub use proximity::{CellTimes, Snapshot};
+pub use upkeep::{Expired, Upkeep};
 pub use url::DatabaseUrl;
 
 use crate::domain::{Error, Location, Person, Result};
