@@ -118,7 +118,7 @@ impl Pass<'_> {
             let held = self.store.events().held(event.id).await?;
             if held.locations > 0 || held.dead_letters > 0 {
                 self.say(format!(
-                    "would delete what {} holds but its persons: it holds {held}, {}",
+                    "would delete the locations of {}, {}, and empty its dead letters; it holds {held}",
                     event.slug,
                     kept(event)
                 ));
