@@ -43,6 +43,8 @@ enum Role {
     Standalone(crate::standalone::StandaloneArgs),
     #[cfg(feature = "migrate")]
     Migrate(crate::tools::migrate::MigrateArgs),
+    #[cfg(feature = "maintain")]
+    Maintain(crate::tools::maintain::MaintainArgs),
     #[cfg(feature = "event")]
     Event(crate::tools::event::EventArgs),
     #[cfg(feature = "seed")]
@@ -171,6 +173,8 @@ impl Role {
             Self::Standalone(args) => crate::standalone::run(args, shutdown).await,
             #[cfg(feature = "migrate")]
             Self::Migrate(args) => until(shutdown, crate::tools::migrate::run(args)).await,
+            #[cfg(feature = "maintain")]
+            Self::Maintain(args) => until(shutdown, crate::tools::maintain::run(args)).await,
             #[cfg(feature = "event")]
             Self::Event(args) => until(shutdown, crate::tools::event::run(args)).await,
             #[cfg(feature = "seed")]

@@ -186,6 +186,13 @@ impl Event {
         TimeRange::new(from.max(EARLIEST_FIX), to.min(TimeRange::ALL.to())).ok()
     }
 
+    /// Until when its locations are kept: so many days of 24 hours after it ends. `None`: until somebody deletes them, since it has no
+    /// dates or no retention.
+    pub fn kept_until(&self) -> Option<DateTime<Utc>> {
+        let days = TimeDelta::days(self.settings.retention_days?.into());
+        self.settings.dates?.to().checked_add_signed(days)
+    }
+
     /// Whether a location of this event may be of this time; the error is of the field `creation_time`, and names the event's
     /// dates where it is they that refuse.
     pub fn takes(&self, time: DateTime<Utc>) -> Result<(), FieldError> {
@@ -222,7 +229,7 @@ pub struct EventSettings {
     pub access: Access,
     pub rule: MeetingRule,
     /// How many days locations are kept after the event, 1 to [`EventSettings::MAX_RETENTION_DAYS`]; `None`: until somebody deletes
-    /// them.
+    /// them. See [`Event::kept_until`].
     pub retention_days: Option<u32>,
     /// A count of fewer people than this is not shown; 1 to [`EventSettings::MAX_K`].
     pub k: u32,
@@ -408,6 +415,25 @@ mod tests {
                 assert!(message.contains(part), "{message}");
             }
         }
+    }
+
+    #[test]
+    fn locations_are_kept_for_days_after_the_end() {
+        let keep = |days: Option<i64>, dates: Option<(&str, &str)>| {
+            let mut event = event(dates.map(|dates| dates.0), dates.map(|dates| dates.1), "America/Denver");
+            let change = EventChange { retention_days: Some(days), ..EventChange::default() };
+            event.settings = event.settings.changed(change).unwrap();
+            event.kept_until()
+        };
+        let june = Some(("2026-06-01", "2026-06-03"));
+        assert_eq!(keep(Some(1), june), Some(time("2026-06-05T06:00:00Z")));
+        assert_eq!(keep(Some(200), june), Some(time("2026-12-21T06:00:00Z")), "a day has 24 hours, whatever clocks do");
+        assert_eq!(keep(None, june), None);
+        assert_eq!(keep(Some(1), None), None);
+        let longest = EventSettings::MAX_RETENTION_DAYS.into();
+        assert!(
+            keep(Some(longest), Some(("9999-01-01", "9999-12-31"))).is_some_and(|until| until > time("9999-12-31"))
+        );
     }
 
     /// Also where the dates would have it otherwise.

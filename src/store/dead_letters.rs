@@ -29,6 +29,7 @@ pub(super) const BLOCK: i64 = 10_000;
 
 /// Reasons that stay when the contents are gone.
 pub(super) const ERASED: &str = "it was refused, and its person is erased since";
+const EXPIRED: &str = "it was refused, and its event's locations are not kept any longer";
 const DISCARDED: &str = "it was refused, and an operator has discarded what was kept of it";
 
 /// A record that was set aside, without its contents.
@@ -258,6 +259,26 @@ pub(super) async fn erase(connection: &mut Connection, person: i64) -> QueryResu
 /// The same of several.
 pub(super) async fn erase_all(connection: &mut Connection, persons: &[i64]) -> QueryResult<usize> {
     empty(connection, ERASED, Emptied::Persons(persons)).await
+}
+
+/// Removes what an event's letters hold, those with ids after `after` and at most `most`; inside a transaction of the caller's. Returns
+/// their ids.
+pub(super) async fn expire(
+    connection: &mut Connection,
+    event: EventId,
+    after: i64,
+    most: i64,
+) -> QueryResult<Vec<i64>> {
+    use dead_letter as d;
+    let ids: Vec<i64> = dead_letter::table
+        .select(d::id)
+        .filter(d::event_id.eq(event.get()).and(d::emptied.is_null()).and(d::id.gt(after)))
+        .order(d::id)
+        .limit(most)
+        .load(connection)
+        .await?;
+    empty(connection, EXPIRED, Emptied::Ids(&ids)).await?;
+    Ok(ids)
 }
 
 /// Erases what letters hold of an event that is being deleted.

@@ -15,7 +15,7 @@ use crate::domain::{
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error as Diesel};
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Timestamptz};
 use diesel_async::{AsyncConnection, RunQueryDsl};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -378,6 +378,20 @@ fn is_too_early(error: &Diesel) -> bool {
     matches!(error, Diesel::DatabaseError(_, info) if code_of(info.message()) == Some("55000"))
 }
 
+/// Whether the locations of an event are not to be kept any longer, by the database's clock. Its dates and its retention stay what they
+/// are until the transaction ends. One that does not exist has none.
+pub(super) async fn is_over(connection: &mut Connection, id: EventId) -> Result<bool, Failed> {
+    let row: Option<(EventRow, DateTime<Utc>)> = event::table
+        .find(id.get())
+        .select((EventRow::as_select(), diesel::dsl::now.into_sql::<Timestamptz>()))
+        .for_share()
+        .first(connection)
+        .await
+        .optional()?;
+    let Some((row, now)) = row else { return Ok(false) };
+    Ok(row.into_domain()?.kept_until().is_some_and(|until| until <= now))
+}
+
 /// Those of the events that exist. One that cannot be read is left out, as if it had no dates.
 pub(super) async fn by_ids<'a>(
     connection: &mut Connection,
@@ -402,7 +416,7 @@ fn unknown(key: &Key) -> Error {
 }
 
 /// Why a transaction was rolled back: the database's reason, or ours.
-enum Failed {
+pub(super) enum Failed {
     Database(Diesel),
     Ours(Error),
 }

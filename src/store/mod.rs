@@ -29,6 +29,7 @@ mod settings;
 mod snapshot;
 mod sqlstate;
 mod statement;
+mod upkeep;
 mod url;
 mod watch;
 
@@ -40,10 +41,12 @@ pub use events::{EventContents, Events};
 pub use locations::LocationPosition;
 pub use migrations::{Applied, MigrationScope, Migrator, Pending};
 pub use offsets::{Advance, Committed, Fate, Owned, PersonNamed};
+pub use partitions::MOST_MONTHS_AHEAD;
 pub use proximity::CellTimes;
 pub use record::Stored;
 pub use set_aside::{Read, SetAside};
 pub use snapshot::Snapshot;
+pub use upkeep::{Expired, Upkeep};
 pub use url::DatabaseUrl;
 
 use crate::domain::{Error, Location, Person, Result};

@@ -4,13 +4,16 @@
 //! Everything else is in `location_other`, the default partition. The rule itself is the database's
 //! (`location_ensure_partition`), since several versions of this program may run side by side.
 
+use super::Store;
 use super::connection::Connection;
 use super::error::from_diesel;
-use crate::domain::{Error, NewLocation, TimeRange};
+use super::statement::Statement;
+use super::upkeep::or_in_the_way;
+use crate::domain::{Error, NewLocation, Result, TimeRange};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
-use diesel::sql_types::Date;
+use diesel::sql_types::{Date, Text};
 use diesel_async::RunQueryDsl;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -21,7 +24,7 @@ const YEARS_BY_MONTH: i32 = 2;
 /// How many months ahead get a table before anybody needs it: one, so that a dump that runs when the month begins is no trouble.
 const MONTHS_AHEAD: u32 = 1;
 /// How far ahead a month may be to get a table. Locations may be as far ahead as phones' clocks are allowed to be wrong.
-const MOST_AHEAD: u32 = 12;
+pub const MOST_MONTHS_AHEAD: u32 = 12;
 /// How long a table that was seen is believed to be there; an operator may drop it.
 const BELIEVED: Duration = Duration::from_secs(600);
 /// How long to wait after a failure, doubled with each one that follows.
@@ -120,7 +123,7 @@ impl State {
 
 /// The months of a batch that may have a table. Neighbours mostly share one.
 fn months_of<'a>(batch: &'a [&NewLocation], today: NaiveDate) -> impl Iterator<Item = NaiveDate> + 'a {
-    let last = today.checked_add_months(Months::new(MOST_AHEAD)).unwrap_or(today);
+    let last = today.checked_add_months(Months::new(MOST_MONTHS_AHEAD)).unwrap_or(today);
     let mut before = None;
     batch.iter().filter_map(move |location| {
         let time = location.creation_time();
@@ -169,6 +172,32 @@ fn end_of_table(to: DateTime<Utc>, divided: impl Fn(i32) -> bool) -> Option<Date
 
 fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
+}
+
+impl Store {
+    /// Those of the months, which are named by their first days, that have no table, neither of their own nor their year's.
+    pub async fn months_without_table(&self, months: &BTreeSet<NaiveDate>) -> Result<Vec<NaiveDate>> {
+        let tables = "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'location'::regclass";
+        let tables: Vec<(String,)> = Statement::<(Text,)>::new(tables, Vec::new())
+            .load(&mut self.connection().await?)
+            .await
+            .map_err(from_diesel)?;
+        let tables: HashSet<String> = tables.into_iter().map(|(name,)| name).collect();
+        // As `location_ensure_partition` names them.
+        let has = |month: &NaiveDate| {
+            ["location_%Y_%m", "location_%Y"].iter().any(|name| tables.contains(&month.format(name).to_string()))
+        };
+        Ok(months.iter().filter(|month| !has(month)).copied().collect())
+    }
+
+    /// Makes a month's table, unless it is there or is not to be; what had gone to the default partition moves into it.
+    /// [`Error::TimedOut`] when others hold its locks: it waits a second for them and makes others wait a tenth of one.
+    pub async fn make_month(&self, month: NaiveDate) -> Result<()> {
+        let made: diesel::QueryResult<bool> =
+            diesel::select(location_ensure_partition(month)).get_result(&mut self.connection().await?).await;
+        made.map(|_| ()).map_err(or_in_the_way)
+    }
 }
 
 #[diesel::declare_sql_function]

@@ -94,7 +94,8 @@ struct Settings {
     /// The longest pause in an encounter; 10 minutes
     #[arg(long, env = "EVENT_GAP", value_name = "TIME", value_parser = parse_duration)]
     gap: Option<TimeDelta>,
-    /// How many days locations are kept after it, 1 to 36500; until somebody deletes them when absent
+    /// How many days locations are kept after its end, 1 to 36500, until `udaconnect maintain` deletes them; when absent, until
+    /// somebody does
     #[arg(long, env = "EVENT_RETENTION_DAYS", value_name = "N")]
     retention_days: Option<i64>,
     /// A count of fewer people than this is not shown, 1 to 1000; 5 when a new one has none

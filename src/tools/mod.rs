@@ -1,4 +1,4 @@
-//! Roles that do one thing and end: events, files in and out, the demo, the schema, dead letters, the image's probe.
+//! Roles that do one thing and end: events, files in and out, the demo, the schema, upkeep, dead letters, the image's probe.
 
 #[cfg(feature = "dead-letters")]
 pub mod dead_letters;
@@ -12,6 +12,8 @@ pub mod export;
 pub mod healthcheck;
 #[cfg(feature = "import")]
 pub mod import;
+#[cfg(feature = "maintain")]
+pub mod maintain;
 #[cfg(feature = "migrate")]
 pub mod migrate;
 #[cfg(feature = "seed")]

@@ -62,7 +62,7 @@ def environment(rendered, container, pod, tmp_path):
 
 def test_there_are_such_containers():
     roles = {container["args"][0] for _, container, _ in CONTAINERS.values()}
-    assert roles == {"serve-api", "serve-app", "serve-grpc", "consume", "migrate", "seed", "healthcheck"}
+    assert roles == {"serve-api", "serve-app", "serve-grpc", "consume", "migrate", "maintain", "seed", "healthcheck"}
 
 
 @pytest.mark.parametrize("where", CONTAINERS)

@@ -207,7 +207,7 @@ def test_only_who_must_talk_may(everything):
     who = {name.split("/")[1]: l for name, l in labels.items() if not name.startswith("Pod/")}
     for component, l in who.items():
         role = l["app.kubernetes.io/component"]
-        assert allowed(policies["postgres"], l, 5432) == (role in ("api", "grpc", "consumer", "migrate", "seed", "backup")), component
+        assert allowed(policies["postgres"], l, 5432) == (role in ("api", "grpc", "consumer", "migrate", "maintain", "seed", "backup")), component
         assert allowed(policies["kafka"], l, 9092) == (role in ("api", "grpc", "consumer")), component
         assert not allowed(policies["udaconnect-consumer"], l, 30003), component
     # Every pod of the release falls under a policy, but those of `helm test`.
@@ -239,7 +239,23 @@ def test_backup_waits_for_a_whole_dump(everything, default):
     job = everything.one("CronJob", "postgres-backup")["spec"]
     assert job["concurrencyPolicy"] == "Forbid"
     assert "postgres-backup" in everything.kind("PersistentVolumeClaim")
-    assert default.kind("CronJob") == {}
+    assert "postgres-backup" not in default.kind("CronJob")
+
+
+def test_upkeep_runs_every_hour_one_at_a_time(default, production):
+    for rendered in (default, production):
+        job = rendered.one("CronJob", "udaconnect-maintain")["spec"]
+        assert job["schedule"].endswith(" * * * *") and job["concurrencyPolicy"] == "Forbid"
+        egress = rendered.one("NetworkPolicy", "udaconnect-maintain")["spec"]["egress"]
+        assert 9092 not in [p["port"] for rule in egress for p in rule["ports"]], "it needs no Kafka"
+    other = render({"maintain.schedule": "5 4 * * *", "maintain.monthsAhead": "6"}).one("CronJob", "udaconnect-maintain")["spec"]
+    (c,) = other["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert (other["schedule"], c["args"]) == ("5 4 * * *", ["maintain", "--months-ahead", "6"])
+    # Kubernetes takes no longer name.
+    (long,) = render(release="r" * 53).names("CronJob")
+    assert len(long) <= 52 and long.endswith("-maintain")
+    without = render({"maintain.enabled": "false"})
+    assert without.kind("CronJob") == {} and "udaconnect-maintain" not in without.kind("NetworkPolicy")
 
 
 def test_connections_fit_the_database(default, production):
@@ -264,6 +280,7 @@ def test_connections_fit_the_database(default, production):
     ("sets", "said"),
     [
         ({"api.replica": "2"}, "replica"),
+        ({"maintain.monthsAhead": "13"}, "monthsAhead"),
         ({"database.sslMode": "require"}, "the chart's own speaks no TLS"),
         ({"kafka.securityProtocol": "SSL"}, "the chart's own speaks PLAINTEXT"),
         (EXTERNAL | {"kafka.caSecret": "x"}, "unless kafka.securityProtocol is SSL"),

@@ -18,6 +18,7 @@ async fn help_lists_the_roles_and_every_option_has_a_variable() {
         "openapi",
         "consume",
         "standalone",
+        "maintain",
         "migrate",
         "seed",
         "import",
@@ -51,6 +52,7 @@ async fn wrong_usage_has_status_2_and_says_what_is_allowed() {
         (&["serve-app", "--api-url", "api.example.org"], "https://api.example.org, or /"),
         (&["serve-app", "--map-tile-url", "https://tile.example.org/"], "{z}, {x} and {y}"),
         (&["seed", "--database-url", "postgres://h/d", "--persons", "0"], "1..=1000000"),
+        (&["maintain", "--database-url", "postgres://h/d", "--months-ahead", "13"], "0..=12"),
         (&["migrate", "--database-url", "postgres://h/d", "--log-filter", "a=b=c"], "RUST_LOG"),
     ] {
         let output = run(arguments, &[]).await;

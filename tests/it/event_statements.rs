@@ -172,6 +172,11 @@ async fn do_everything(database: &Database, recorder: &Recorder) {
     run(&["dead-letters", "list"], &[("DATABASE_URL", &url)]).await;
     run(&["dead-letters", "replay", "--all"], &[("DATABASE_URL", &url)]).await;
     run(&["dead-letters", "discard", "1"], &[("DATABASE_URL", &url)]).await;
+
+    let dates = ["--begins", "2020-06-01", "--ends", "2020-06-03", "--retention-days", "30"];
+    tool(&[&["event", "create", "over", "--name", "Over"], &dates[..]].concat()).await;
+    tool(&["maintain", "--dry-run"]).await;
+    tool(&["maintain"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

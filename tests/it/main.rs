@@ -27,6 +27,7 @@ mod kafka_mock;
 mod kafka_producing;
 mod kafka_storing;
 mod locations;
+mod maintain;
 mod meetings;
 #[cfg(target_os = "linux")]
 mod memory;

@@ -42,7 +42,8 @@ pub struct EventJson {
     /// The longest pause in an encounter, seconds.
     #[schema(example = 600.0, minimum = 0, maximum = 86400)]
     gap: f64,
-    /// How many days locations are kept after the event; null: until somebody deletes them.
+    /// How many days locations are kept after the event's end; then `udaconnect maintain` deletes them, and persons stay. Null, or
+    /// without dates: until somebody deletes them.
     #[schema(example = 90, minimum = 1, maximum = 36500)]
     retention_days: Option<u32>,
     /// A count of fewer people than this is not shown.
@@ -99,6 +100,8 @@ pub struct NewEventJson {
     within: Option<String>,
     #[schema(schema_with = gap)]
     gap: Option<String>,
+    /// How many days locations are kept after the event's end; then `udaconnect maintain` deletes them, and persons stay. Absent or
+    /// null: until somebody deletes them.
     #[schema(example = 90, minimum = 1, maximum = 36500)]
     retention_days: Option<u32>,
     /// 5 when absent.

@@ -779,7 +779,8 @@ export interface components {
             name: string;
             /**
              * Format: int32
-             * @description How many days locations are kept after the event; null: until somebody deletes them.
+             * @description How many days locations are kept after the event's end; then `udaconnect maintain` deletes them, and persons stay. Null, or
+             *     without dates: until somebody deletes them.
              * @example 90
              */
             retention_days?: number | null;
@@ -966,6 +967,8 @@ export interface components {
             name: string;
             /**
              * Format: int32
+             * @description How many days locations are kept after the event's end; then `udaconnect maintain` deletes them, and persons stay. Absent or
+             *     null: until somebody deletes them.
              * @example 90
              */
             retention_days?: number | null;
