@@ -7,6 +7,8 @@ use crate::grpc::{self, GrpcArgs};
 use crate::runtime::{ListenAddr, bind, ports};
 use crate::service::{Service, ServiceArgs};
 use crate::store::Store;
+use crate::tools::maintain::{UpkeepArgs, keep_up};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Serve everything in one process
@@ -34,7 +36,13 @@ pub struct StandaloneArgs {
     service: ServiceArgs,
     #[command(flatten)]
     consume: ConsumeArgs,
+    #[command(flatten)]
+    upkeep: UpkeepArgs,
 }
+
+/// The pause between two passes of upkeep, and after one that failed.
+const UPKEEP: Duration = Duration::from_secs(3_600);
+const FAILED_UPKEEP: Duration = Duration::from_secs(60);
 
 /// Runs until the token is cancelled and what is in flight is done.
 pub async fn run(args: StandaloneArgs, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -48,7 +56,8 @@ pub async fn run(args: StandaloneArgs, shutdown: CancellationToken) -> anyhow::R
     let (clock, kafka) = (args.service.ingest.clock.clock(), &args.service.ingest.kafka);
     // A role that fails takes the others with it: a part of a service would look like the whole.
     let stop = shutdown.child_token();
-    let (api, grpc, app, consumer) = tokio::join!(
+    let kept = store.clone();
+    let (api, grpc, app, consumer, ()) = tokio::join!(
         then_stop(&stop, api::serve(api_listener, args.api, service.clone(), stop.clone())),
         then_stop(&stop, grpc::serve(grpc_listener, args.grpc, service, stop.clone())),
         then_stop(&stop, app::serve(app_listener, args.app, api_port, stop.clone())),
@@ -61,12 +70,32 @@ pub async fn run(args: StandaloneArgs, shutdown: CancellationToken) -> anyhow::R
                 }
             }
         }),
+        async {
+            tokio::select! {
+                () = upkeep(&kept, &args.upkeep) => {}
+                () = stop.cancelled() => {}
+            }
+        },
     );
     drain.drained().await;
     api?;
     grpc?;
     app?;
     Ok(consumer?)
+}
+
+/// Does what time brings, as `maintain` does where roles run apart. It is begun anew whatever happens: everything else goes on.
+async fn upkeep(store: &Store, args: &UpkeepArgs) {
+    loop {
+        let pause = match keep_up(store, args, |line| tracing::info!("upkeep: {line}")).await {
+            Ok(()) => UPKEEP,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "upkeep is not done; it is tried again in a minute");
+                FAILED_UPKEEP
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 async fn then_stop<T>(stop: &CancellationToken, role: impl Future<Output = T>) -> T {

@@ -13,6 +13,18 @@ use std::time::{Duration, Instant};
 /// and the next pass goes on. Where one is under way already, another one says so and leaves it to that.
 #[derive(Clone, Debug, clap::Args)]
 pub struct MaintainArgs {
+    #[command(flatten)]
+    upkeep: UpkeepArgs,
+    /// Change nothing; say what would be done
+    #[arg(long, env = "MAINTAIN_DRY_RUN")]
+    dry_run: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+/// How upkeep is done, by whichever role.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpkeepArgs {
     /// Months after this one whose tables are made, besides those of events' dates
     #[arg(long, env = "MAINTAIN_MONTHS_AHEAD", value_name = "N", default_value_t = 2,
         value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_MONTHS_AHEAD)))]
@@ -20,11 +32,6 @@ pub struct MaintainArgs {
     /// How long to try again while others hold locks (a dump does); each try waits for a second at most
     #[arg(long, env = "MAINTAIN_WAIT", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     wait: u64,
-    /// Change nothing; say what would be done
-    #[arg(long, env = "MAINTAIN_DRY_RUN")]
-    dry_run: bool,
-    #[command(flatten)]
-    database: DatabaseArgs,
 }
 
 /// How far back the months of events' dates are looked at. Older ones get their tables when locations come.
@@ -37,28 +44,51 @@ const PAGE: usize = 500;
 
 pub async fn run(args: MaintainArgs) -> anyhow::Result<()> {
     let store = Store::new(&args.database, "maintain")?;
-    store.ready().await?;
-    let upkeep = if args.dry_run { None } else { store.begin_upkeep().await? };
-    if upkeep.is_none() && !args.dry_run {
-        println!("another `udaconnect maintain` is under way; this one leaves it to that");
-        return Ok(());
-    }
-    let (now, events) = (store.now().await?, events(&store).await?);
-    let mut pass = Pass { store: &store, wait: Duration::from_secs(args.wait), done: 0, failed: Vec::new() };
-    let months = store.months_without_table(&months(now, args.months_ahead, &events)).await?;
-    let over = events.iter().filter(|event| event.kept_until().is_some_and(|until| until <= now));
+    let say = |line: &str| println!("{line}");
     if args.dry_run {
-        pass.tell(&months, over).await?;
-    } else {
-        pass.make(&months).await?;
-        pass.expire(over).await?;
+        store.ready().await?;
+        let mut pass = Pass::new(&store, &args.upkeep, say);
+        let due = Due::of(&store, &args.upkeep).await?;
+        pass.tell(&due.months, due.over()).await?;
+        return pass.end();
     }
-    match pass.failed.is_empty() {
-        true if pass.done == 0 => println!("nothing to do"),
-        true => {}
-        false => anyhow::bail!("{}; run it again", pass.failed.join("; ")),
+    keep_up(&store, &args.upkeep, say).await
+}
+
+/// One pass of upkeep. `say` is given a line for each thing that was done, and one when there was nothing to do; the error holds
+/// what could not be done.
+pub async fn keep_up(store: &Store, args: &UpkeepArgs, say: impl Fn(&str)) -> anyhow::Result<()> {
+    store.ready().await?;
+    let Some(_upkeep) = store.begin_upkeep().await? else {
+        say("another upkeep is under way; this one leaves it to that");
+        return Ok(());
+    };
+    let mut pass = Pass::new(store, args, say);
+    let due = Due::of(store, args).await?;
+    pass.make(&due.months).await?;
+    pass.expire(due.over()).await?;
+    pass.end()
+}
+
+/// What there is to do now, by the database's clock.
+struct Due {
+    now: DateTime<Utc>,
+    /// Months without a table.
+    months: Vec<NaiveDate>,
+    events: Vec<Event>,
+}
+
+impl Due {
+    async fn of(store: &Store, args: &UpkeepArgs) -> Result<Self> {
+        let (now, events) = (store.now().await?, events(store).await?);
+        let months = store.months_without_table(&months(now, args.months_ahead, &events)).await?;
+        Ok(Self { now, months, events })
     }
-    Ok(())
+
+    /// Events whose locations are kept no longer.
+    fn over(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(|event| event.kept_until().is_some_and(|until| until <= self.now))
+    }
 }
 
 async fn events(store: &Store) -> Result<Vec<Event>> {
@@ -98,17 +128,31 @@ fn first_of_month(time: DateTime<Utc>) -> NaiveDate {
 }
 
 /// What one pass does, and what came of it.
-struct Pass<'a> {
+struct Pass<'a, S> {
     store: &'a Store,
+    say: S,
     /// How long to try again while others are in the way.
     wait: Duration,
-    /// Lines printed.
+    /// Lines said.
     done: usize,
     /// What could not be done, each with its reason.
     failed: Vec<String>,
 }
 
-impl Pass<'_> {
+impl<'a, S: Fn(&str)> Pass<'a, S> {
+    fn new(store: &'a Store, args: &UpkeepArgs, say: S) -> Self {
+        Self { store, say, wait: Duration::from_secs(args.wait), done: 0, failed: Vec::new() }
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        match self.failed.is_empty() {
+            true if self.done == 0 => (self.say)("nothing to do"),
+            true => {}
+            false => anyhow::bail!("{}; run it again", self.failed.join("; ")),
+        }
+        Ok(())
+    }
+
     /// Says what would be done.
     async fn tell(&mut self, months: &[NaiveDate], over: impl Iterator<Item = &Event>) -> Result<()> {
         for month in months {
@@ -182,7 +226,7 @@ impl Pass<'_> {
     }
 
     fn say(&mut self, line: String) {
-        println!("{line}");
+        (self.say)(&line);
         self.done += 1;
     }
 

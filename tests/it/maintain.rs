@@ -297,3 +297,14 @@ async fn a_pass_that_was_killed_goes_on_and_a_change_of_mind_counts() {
     }
     assert_eq!(counts(&client).await[&last.id], [2_000, 2, 3, 3]);
 }
+
+#[tokio::test]
+async fn standalone_does_it_by_itself() {
+    let database = Database::new().await;
+    let (client, this) = (database.client().await, this_month(&database).await);
+    let _server = Server::start(&database).await;
+    eventually("the month after next has its table", || async {
+        tables(&client).await.contains(&table(later(this, 2))).then_some(())
+    })
+    .await;
+}
