@@ -36,12 +36,14 @@ pub struct StandaloneArgs {
     service: ServiceArgs,
     #[command(flatten)]
     consume: ConsumeArgs,
+    /// Pause between two passes of upkeep; 0 leaves it to `maintain`
+    #[arg(long, env, value_name = "SECONDS", default_value_t = 3_600)]
+    upkeep_interval: u64,
     #[command(flatten)]
     upkeep: UpkeepArgs,
 }
 
-/// The pause between two passes of upkeep, and after one that failed.
-const UPKEEP: Duration = Duration::from_secs(3_600);
+/// The longest pause after a pass of upkeep that failed.
 const FAILED_UPKEEP: Duration = Duration::from_secs(60);
 
 /// Runs until the token is cancelled and what is in flight is done.
@@ -72,7 +74,7 @@ pub async fn run(args: StandaloneArgs, shutdown: CancellationToken) -> anyhow::R
         }),
         async {
             tokio::select! {
-                () = upkeep(&kept, &args.upkeep) => {}
+                () = upkeep(&kept, &args.upkeep, Duration::from_secs(args.upkeep_interval)) => {}
                 () = stop.cancelled() => {}
             }
         },
@@ -85,13 +87,16 @@ pub async fn run(args: StandaloneArgs, shutdown: CancellationToken) -> anyhow::R
 }
 
 /// Does what time brings, as `maintain` does where roles run apart. It is begun anew whatever happens: everything else goes on.
-async fn upkeep(store: &Store, args: &UpkeepArgs) {
+async fn upkeep(store: &Store, args: &UpkeepArgs, interval: Duration) {
+    if interval.is_zero() {
+        return std::future::pending().await;
+    }
     loop {
         let pause = match keep_up(store, args, |line| tracing::info!("upkeep: {line}")).await {
-            Ok(()) => UPKEEP,
+            Ok(()) => interval,
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "upkeep is not done; it is tried again in a minute");
-                FAILED_UPKEEP
+                tracing::warn!(error = format!("{error:#}"), "upkeep is not done; it is tried again within a minute");
+                interval.min(FAILED_UPKEEP)
             }
         };
         tokio::time::sleep(pause).await;

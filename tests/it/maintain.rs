@@ -88,7 +88,7 @@ async fn months_ahead_and_those_of_events_have_their_tables() {
 async fn a_dump_is_waited_for_while_others_go_on() {
     let database = Database::new().await;
     let (this, mut dumping) = (this_month(&database).await, database.client().await);
-    let server = Server::start(&database).await;
+    let server = Server::with(&[("DATABASE_URL", &database.url()), ("UPKEEP_INTERVAL", "0")]).await;
     let person = server.person().await;
     // What pg_dump takes, and as long as it takes.
     let dump = dumping.transaction().await.unwrap();
@@ -116,7 +116,7 @@ async fn a_dump_is_waited_for_while_others_go_on() {
     }
     assert!(!patient.has_ended(), "{}", patient.log());
     let (status, said) = cli(&database, &["maintain", "--wait", "86400"]).await;
-    assert!(status == Some(0) && said.contains("another `udaconnect maintain` is under way"), "{said}");
+    assert!(status == Some(0) && said.contains("another upkeep is under way"), "{said}");
     dump.rollback().await.unwrap();
     let ended = patient.ended().await;
     assert!(ended.success(), "{}", patient.log());
