@@ -104,8 +104,8 @@ async fn a_query_that_is_too_much_for_its_time_is_told_how_much_was_not() {
     client.batch_execute("SELECT location_make_partition('2026-06-01')").await.unwrap();
     let person = "INSERT INTO person (first_name, last_name, company_name) VALUES ('a', 'b', 'c') RETURNING id";
     let mut ids = Vec::new();
-    // Two who stand at one place: one tells of it every second, the other forty times a second.
-    for (times, every) in [(10_000, "1 s"), (400_000, "25 ms")] {
+    // Two who stand at one place: one tells of it every second, the other a hundred times a second.
+    for (times, every) in [(10_000, "1 s"), (1_000_000, "10 ms")] {
         let id: i64 = client.query_one(person, &[]).await.unwrap().get(0);
         let coordinate = "ST_SetSRID(ST_MakePoint(-106.5, 35), 4326)::geography";
         let cell = udaconnect::geo::cell_of(udaconnect::geo::Coordinate::new(35.0, -106.5).unwrap()).get();
@@ -123,9 +123,12 @@ async fn a_query_that_is_too_much_for_its_time_is_told_how_much_was_not() {
     assert_eq!(status, 400, "{problem}");
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("shorter range"), "{detail}");
-    // What is less is answered.
+    // What is less is answered, be the machine ever so busy at times.
     let less = "start_date=2026-06-02T10:00:00Z&end_date=2026-06-02T10:00:09Z&distance=10";
-    assert_eq!(server.get_any(&format!("/api/persons/{}/connections?{less}", ids[0])).await, 200);
+    eventually("an answer", || async {
+        (server.get_any(&format!("/api/persons/{}/connections?{less}", ids[0])).await == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
