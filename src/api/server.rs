@@ -6,7 +6,7 @@ use super::routes::resource;
 use super::{body::Coming, docs, problem};
 use crate::domain::Error;
 use crate::runtime::budget::ANSWERS;
-use crate::runtime::probes::{self, Probes};
+use crate::runtime::probes;
 use crate::runtime::{
     BudgetedBody, DRAIN_SECONDS, close_when_draining, end_unread_bodies, leave_the_deaf, observe, per_worker, reading,
     run_until,
@@ -82,30 +82,7 @@ pub async fn serve(
     let owntracks = Arc::new(args.owntracks.read()?);
     let body_time = Duration::from_secs(args.body_timeout);
     let settings = Settings { owntracks, body_time };
-    let (asked, queue, measured) = (service.clone(), service.clone(), service.clone());
-    let postgres = move || {
-        let service = asked.clone();
-        async move { service.database_ready().await.map_err(|error| error.to_string()) }
-    };
-    let probes = Probes::new(shutdown.clone()).gauges(move || measured.measure());
-    let probes = if service.has_queue() {
-        // Locations are taken in while the database is away; whoever asks for answers gets 503 by itself.
-        probes
-            .dependency("kafka", move || std::future::ready(queue.queue_ready().map_err(|error| error.to_string())))
-            .optional_dependency("postgres", postgres)
-    } else {
-        probes.dependency("postgres", postgres)
-    };
-    let probes = if service.has_replica() {
-        let service = service.clone();
-        // Searches go to the primary while it is away.
-        probes.optional_dependency("replica", move || {
-            let service = service.clone();
-            async move { service.replica_ready().await.map_err(|error| error.to_string()) }
-        })
-    } else {
-        probes
-    };
+    let probes = service.probes(shutdown.clone());
     let token = shutdown.clone();
     let timeout = args.request_timeout;
     let workers = match args.http_workers {

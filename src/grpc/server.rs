@@ -13,7 +13,6 @@ use crate::codec::proto::event_service_server::EventServiceServer;
 use crate::codec::proto::location_service_server::LocationServiceServer;
 use crate::codec::proto::person_service_server::PersonServiceServer;
 use crate::runtime::DRAIN_SECONDS;
-use crate::runtime::probes::Probes;
 use crate::runtime::shutdown::after_pause;
 use crate::service::Service;
 use std::net::TcpListener;
@@ -101,7 +100,7 @@ pub async fn serve(
         .add_service(PersonServiceServer::new(Persons { service: service.clone() }).max_decoding_message_size(max));
     let router = routes.routes().into_axum_router().layer(axum::middleware::from_fn(observe));
     let limits = Limits::new(args.grpc_max_calls as usize, max);
-    let router = observe::add_probes(router, probes(service, shutdown.clone()))
+    let router = observe::add_probes(router, service.probes(shutdown.clone()))
         .layer(axum::middleware::from_fn(move |asked, next| limits.clone().apply(asked, next)));
 
     tracing::info!(%address, "serving gRPC");
@@ -125,30 +124,6 @@ pub async fn serve(
     };
     reporting.abort();
     served
-}
-
-fn probes(service: Service, shutdown: CancellationToken) -> Probes {
-    let (asked, measured) = (service.clone(), service.clone());
-    let probes = Probes::new(shutdown).gauges(move || measured.measure());
-    let probes = if service.has_replica() {
-        let service = service.clone();
-        // Searches go to the primary while it is away.
-        probes.optional_dependency("replica", move || {
-            let service = service.clone();
-            async move { service.replica_ready().await.map_err(|error| error.to_string()) }
-        })
-    } else {
-        probes
-    };
-    // Ingest needs one of the two; it must go on while the other is away.
-    if service.has_queue() {
-        probes.dependency("kafka", move || std::future::ready(asked.queue_ready().map_err(|error| error.to_string())))
-    } else {
-        probes.dependency("postgres", move || {
-            let service = asked.clone();
-            async move { service.database_ready().await.map_err(|error| error.to_string()) }
-        })
-    }
 }
 
 /// How often health is asked for.

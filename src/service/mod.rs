@@ -15,6 +15,8 @@ mod events;
 mod locations;
 #[cfg(feature = "service")]
 mod persons;
+#[cfg(all(feature = "service", feature = "server"))]
+mod probes;
 #[cfg(feature = "service")]
 mod readiness;
 #[cfg(feature = "service")]
