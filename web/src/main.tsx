@@ -9,7 +9,13 @@ import { applyTheme, savedTheme } from './lib/theme';
 import { routes } from './routes';
 import './styles/base.css';
 import './styles/parts.css';
-import './styles/pages.css';
+import './styles/controls.css';
+import './styles/map.css';
+import './styles/people.css';
+import './styles/person.css';
+import './styles/pair.css';
+import './styles/day.css';
+import './styles/widths.css';
 import './styles/print.css';
 import { text } from './text';
 
