@@ -308,6 +308,9 @@ impl Columns {
     // without.
 
     /// Inserts what is new of those whose person exists; returns (ordinal, id, whether new) of each of these.
+    ///
+    /// The plan is made for any number of rows, and is kept. So the last line is no join: one of two lists that the planner takes for
+    /// short would be a loop in a loop. What is looked up in a subquery is hashed, whatever it expects.
     fn record(&self) -> Statement<'_, (BigInt, BigInt, Bool)> {
         Statement::new(
             "WITH given AS MATERIALIZED (
@@ -324,8 +327,7 @@ impl Columns {
                  ON CONFLICT DO NOTHING
                  RETURNING id
              )
-             SELECT numbered.ordinal, numbered.id, inserted.id IS NOT NULL
-             FROM numbered LEFT JOIN inserted USING (id)",
+             SELECT ordinal, id, id IN (SELECT id FROM inserted) FROM numbered",
             self.binds()
                 .into_iter()
                 .chain([Bind::event(self.event), Bind::Ids(&self.distinct_persons), Bind::event(self.event)])

@@ -301,3 +301,25 @@ async fn records_are_of_the_event_that_they_name_and_else_of_their_persons() {
     assert!(letters.iter().all(|letter| letter.1.contains("event")), "{letters:?}");
     assert_eq!(letters[0].2, Some(1), "the event is the person's");
 }
+
+/// A plan is made once for a connection, for whatever comes: what it expects of an event among many must not make a large batch slow.
+#[tokio::test]
+async fn a_large_batch_of_one_event_among_many_is_stored_in_its_time() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO event (slug, name) SELECT 'e-' || n, 'Event' FROM generate_series(1, 20) AS n;
+             INSERT INTO person (event_id, first_name, last_name, company_name)
+             SELECT id, 'a', 'b', 'c' FROM event, generate_series(1, 100);
+             ANALYZE person",
+        )
+        .await
+        .unwrap();
+    let person: i64 = client.query_one("SELECT min(id) FROM person WHERE event_id = 1", &[]).await.unwrap().get(0);
+    // A loop in a loop over so many takes longer than a statement may on any machine, and a list that is looked up a thousandth of it.
+    let person = PersonId::new(person, "person_id").unwrap();
+    let all: Vec<_> = (0..60_000).map(|second| location(person, second, 0.0)).collect();
+    let recorded = store(&database).event(EventId::FIRST).record(&all).await.unwrap();
+    assert!(recorded.iter().all(|recorded| matches!(recorded, Recorded::Stored { .. })));
+}
