@@ -6,7 +6,7 @@ use super::dead_letters::BLOCK;
 use super::error::from_diesel;
 use super::schema::dead_letter;
 use super::statement::{Bind, Statement};
-use crate::domain::{Error, Result};
+use crate::domain::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Timestamptz};
@@ -45,7 +45,7 @@ impl Store {
                 .await
                 .map_err(from_diesel)?;
             let before = before.checked_sub_signed(age).unwrap_or(before);
-            stock.dropped_for_age = drop_oldest(&mut connection, topic, Bind::Time(before), true).await?;
+            stock.dropped_for_age = drop_oldest(&mut connection, topic, Oldest::Before(before)).await?;
         }
         let (rows, bytes) = count(&mut connection, topic).await?;
         if rows > limits.letters || bytes > limits.bytes {
@@ -62,7 +62,7 @@ impl Store {
             .map_err(from_diesel)?
             .0;
             if let Some(last) = last {
-                stock.dropped_for_room = drop_oldest(&mut connection, topic, Bind::Id(last), false).await?;
+                stock.dropped_for_room = drop_oldest(&mut connection, topic, Oldest::UpTo(last)).await?;
             }
         }
         (_, stock.bytes) = count(&mut connection, topic).await?;
@@ -87,35 +87,53 @@ async fn count(connection: &mut Connection, topic: &str) -> Result<(i64, i64)> {
     .map_err(from_diesel)
 }
 
-/// Drops rows up to an id or to before a time, a block a transaction, and notes from where on receipts can be answered.
-async fn drop_oldest(connection: &mut Connection, topic: &str, last: Bind<'_>, by_time: bool) -> Result<usize> {
+/// Which rows of a topic are dropped.
+#[derive(Clone, Copy)]
+enum Oldest {
+    /// Up to this id.
+    UpTo(i64),
+    /// Those that were set aside before this time.
+    Before(DateTime<Utc>),
+}
+
+impl Oldest {
+    fn condition(self) -> &'static str {
+        match self {
+            Self::UpTo(_) => "id <= $2",
+            Self::Before(_) => "time < $2",
+        }
+    }
+
+    fn bind(self) -> Bind<'static> {
+        match self {
+            Self::UpTo(id) => Bind::Id(id),
+            Self::Before(time) => Bind::Time(time),
+        }
+    }
+}
+
+/// Drops rows, a block a transaction, and notes from where on receipts can be answered.
+async fn drop_oldest(connection: &mut Connection, topic: &str, which: Oldest) -> Result<usize> {
+    let condition = which.condition();
     // What a topic of the same name had before it was made anew says nothing about the present one's offsets.
-    const NOTED: &str = "), ends AS (
+    let sql = format!(
+        "WITH dropped AS (
+             DELETE FROM dead_letter WHERE id IN (
+                 SELECT id FROM dead_letter WHERE topic = ANY($1) AND {condition} ORDER BY id LIMIT {BLOCK})
+             RETURNING topic, partition, last_offset
+         ), ends AS (
              SELECT dropped.partition, max(last_offset) + 1 AS known_from
              FROM dropped JOIN kafka_partition AS k ON k.topic = dropped.topic AND k.partition = dropped.partition
              WHERE last_offset < k.next_offset GROUP BY dropped.partition
          ), noted AS (
              UPDATE kafka_partition AS k SET known_from = greatest(k.known_from, ends.known_from)
              FROM ends WHERE k.topic = ANY($3) AND k.partition = ends.partition
-         ) SELECT count(*) FROM dropped";
-    const BY_ID: &str = "WITH dropped AS (
-             DELETE FROM dead_letter WHERE id IN (
-                 SELECT id FROM dead_letter WHERE topic = ANY($1) AND id <= $2 ORDER BY id LIMIT 10000)
-             RETURNING topic, partition, last_offset";
-    const BY_TIME: &str = "WITH dropped AS (
-             DELETE FROM dead_letter WHERE id IN (
-                 SELECT id FROM dead_letter WHERE topic = ANY($1) AND time < $2 ORDER BY id LIMIT 10000)
-             RETURNING topic, partition, last_offset";
-    let sql = if by_time { [BY_TIME, NOTED].concat() } else { [BY_ID, NOTED].concat() };
+         ) SELECT count(*) FROM dropped"
+    );
     let mut count = 0;
     loop {
-        let last = match last {
-            Bind::Time(time) => Bind::Time(time),
-            Bind::Id(id) => Bind::Id(id),
-            _ => return Err(Error::Internal("rows are dropped by id or by time".to_owned())),
-        };
         let (block,): (i64,) =
-            Statement::<(BigInt,)>::new(sql.clone(), vec![Bind::Texts(&[topic]), last, Bind::Texts(&[topic])])
+            Statement::<(BigInt,)>::new(sql.clone(), vec![Bind::Texts(&[topic]), which.bind(), Bind::Texts(&[topic])])
                 .get_result(connection)
                 .await
                 .map_err(from_diesel)?;

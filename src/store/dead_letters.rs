@@ -6,8 +6,8 @@
 
 use super::Store;
 use super::connection::Connection;
-use super::error::from_diesel;
-use super::record::record_of_events;
+use super::error::{from_diesel, refusal};
+use super::record::{Retries, record_of_events};
 use super::schema::dead_letter;
 use super::set_aside::{plain, why};
 use crate::domain::{Error, EventId, NewLocation, Result};
@@ -149,30 +149,15 @@ impl Store {
         if let Ok(location) = &location {
             self.partitions.ensure(&mut connection, &[location]).await;
         }
-        let replayed = connection
-            .transaction(async |connection| {
-                let kept = || dead_letter::table.find(id).filter(dead_letter::emptied.is_null());
-                let reason = match &location {
-                    Err(reason) => reason.clone(),
-                    // The person before the letter, as whoever erases them does.
-                    Ok(location) => match record_of_events(connection, &[location]).await?.refusal(location) {
-                        Some(refusal) => why(location, &refusal),
-                        None => {
-                            return match diesel::delete(kept()).execute(connection).await? {
-                                0 => Err(diesel::result::Error::RollbackTransaction),
-                                _ => Ok(Replayed::Stored),
-                            };
-                        }
-                    },
-                };
-                let noted =
-                    diesel::update(kept()).set(dead_letter::reason.eq(plain(&reason))).execute(connection).await?;
-                Ok(if noted == 0 { Replayed::Gone } else { Replayed::Refused(reason) })
-            })
-            .await;
-        match replayed {
-            Err(diesel::result::Error::RollbackTransaction) => Ok(Replayed::Gone),
-            replayed => replayed.map_err(from_diesel),
+        let mut retries = Retries::default();
+        loop {
+            match replay_once(&mut connection, id, &location).await {
+                Err(diesel::result::Error::RollbackTransaction) => return Ok(Replayed::Gone),
+                Err(error) if retries.again(&error) => {}
+                // As a consumer takes it: for good, and about this record alone.
+                Err(error) => return refusal(&error).map(Replayed::Refused).ok_or_else(|| from_diesel(error)),
+                Ok(replayed) => return Ok(replayed),
+            }
         }
     }
 
@@ -185,23 +170,58 @@ impl Store {
     /// Removes the contents of all letters that are at least so old, by the database's clock; returns how many had any.
     pub async fn discard_dead_letters_older(&self, age: TimeDelta) -> Result<usize> {
         let mut connection = self.connection().await?;
-        let mut count = 0;
+        let old = || dead_letter::time.le(seconds_ago(age.num_milliseconds() as f64 / 1e3));
+        let (mut count, mut after) = (0, 0);
         loop {
-            // Anew for each block, of which each is a transaction.
-            let block = empty(&mut connection, DISCARDED, Emptied::Older(age)).await.map_err(from_diesel)?;
-            count += block;
-            if (block as i64) < BLOCK {
-                return Ok(count);
+            let ids: Vec<i64> = dead_letter::table
+                .select(dead_letter::id)
+                .filter(dead_letter::id.gt(after).and(old()).and(dead_letter::emptied.is_null()))
+                .order(dead_letter::id)
+                .limit(BLOCK)
+                .load(&mut connection)
+                .await
+                .map_err(from_diesel)?;
+            // Each block is a transaction. Somebody may empty some of its letters between the two.
+            count += empty(&mut connection, DISCARDED, Emptied::Ids(&ids)).await.map_err(from_diesel)?;
+            match ids.last() {
+                Some(last) if ids.len() as i64 == BLOCK => after = *last,
+                _ => return Ok(count),
             }
         }
     }
 }
 
+/// Stores a letter's location and deletes the letter, or notes why not, in one transaction; RollbackTransaction where the letter is gone.
+async fn replay_once(
+    connection: &mut Connection,
+    id: i64,
+    location: &Result<NewLocation, String>,
+) -> QueryResult<Replayed> {
+    connection
+        .transaction(async |connection| {
+            let kept = || dead_letter::table.find(id).filter(dead_letter::emptied.is_null());
+            let reason = match location {
+                Err(reason) => reason.clone(),
+                // The person before the letter, as whoever erases them does.
+                Ok(location) => match record_of_events(connection, &[location]).await?.refusal(location) {
+                    Some(refusal) => why(location, &refusal),
+                    None => {
+                        return match diesel::delete(kept()).execute(connection).await? {
+                            0 => Err(diesel::result::Error::RollbackTransaction),
+                            _ => Ok(Replayed::Stored),
+                        };
+                    }
+                },
+            };
+            let noted = diesel::update(kept()).set(dead_letter::reason.eq(plain(&reason))).execute(connection).await?;
+            Ok(if noted == 0 { Replayed::Gone } else { Replayed::Refused(reason) })
+        })
+        .await
+}
+
 /// Which letters lose their contents.
 enum Emptied<'a> {
     Ids(&'a [i64]),
-    /// A block of them.
-    Older(TimeDelta),
     Persons(&'a [i64]),
     Event(EventId),
 }
@@ -234,18 +254,6 @@ async fn empty(connection: &mut Connection, reason: &'static str, which: Emptied
         Emptied::Persons(ids) => {
             let theirs = d::person_id.eq_any(ids).or(d::key_person_id.eq_any(ids));
             diesel::update(dead_letter::table.filter(theirs.and(kept))).set(nothing).execute(connection).await
-        }
-        Emptied::Older(age) => {
-            let seconds = age.num_milliseconds() as f64 / 1e3;
-            let old = d::time.le(seconds_ago(seconds));
-            let ids: Vec<i64> = dead_letter::table
-                .select(d::id)
-                .filter(old.and(kept))
-                .order(d::id)
-                .limit(BLOCK)
-                .load(connection)
-                .await?;
-            diesel::update(dead_letter::table.filter(d::id.eq_any(ids))).set(nothing).execute(connection).await
         }
     }
 }
