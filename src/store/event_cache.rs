@@ -22,12 +22,15 @@ pub(super) enum Key {
 #[derive(Default)]
 pub(super) struct EventCache {
     events: Mutex<HashMap<Key, Known>>,
+    /// When an event was last forgotten: an answer to what was asked before may be about one that is gone.
+    forgotten: Mutex<Option<Instant>>,
     /// The database could not be asked when that was last tried: then nobody waits for what is known.
     away: AtomicBool,
 }
 
 struct Known {
     event: Arc<Event>,
+    /// When the database was asked for it.
     since: Instant,
     /// When somebody last went to ask for it again.
     asked: Instant,
@@ -52,19 +55,25 @@ impl EventCache {
         mine
     }
 
-    pub(super) fn put(&self, event: &Arc<Event>) {
+    /// Takes an event as the database had it when it was asked, `since` then. An answer that is older than what is known is left.
+    pub(super) fn put(&self, event: &Arc<Event>, since: Instant) {
         let mut events = self.lock();
+        if self.forgotten().is_some_and(|forgotten| since < forgotten) {
+            return;
+        }
         if events.len() >= Self::MOST {
             events.clear();
         }
-        let now = Instant::now();
         for key in [Key::Slug(event.slug.clone()), Key::Id(event.id)] {
-            events.insert(key, Known { event: event.clone(), since: now, asked: now });
+            if events.get(&key).is_none_or(|known| known.since <= since) {
+                events.insert(key, Known { event: event.clone(), since, asked: since });
+            }
         }
     }
 
     pub(super) fn forget(&self, key: &Key) {
         let mut events = self.lock();
+        *self.forgotten() = Some(Instant::now());
         if let Some(known) = events.remove(key) {
             events.remove(&Key::Slug(known.event.slug.clone()));
             events.remove(&Key::Id(known.event.id));
@@ -79,6 +88,10 @@ impl EventCache {
     /// Notes whether the database could be asked.
     pub(super) fn note(&self, away: bool) {
         self.away.store(away, Ordering::Relaxed);
+    }
+
+    fn forgotten(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.forgotten.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
