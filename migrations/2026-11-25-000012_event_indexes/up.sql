@@ -7,13 +7,16 @@
 SELECT format('DROP INDEX CONCURRENTLY %s', i.indexrelid::regclass) AS line
 FROM pg_index AS i JOIN pg_class AS t ON t.oid = i.indrelid
 WHERE NOT i.indisvalid AND t.relkind = 'r'
-  AND (t.oid = 'person'::regclass OR t.oid IN (SELECT relid FROM pg_partition_tree('location')))
+  AND (t.oid IN ('person'::regclass, 'dead_letter'::regclass) OR t.oid IN (SELECT relid FROM pg_partition_tree('location')))
   AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid);
 
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS person_pkey_event ON person (event_id, id);
 CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS person_external_key_event ON person (event_id, external_key);
 -- "Which event is this person of?", for records that do not say.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS person_id ON person (id) INCLUDE (event_id);
+
+-- What an event's letters hold: asked for when the event is deleted, or its locations are not kept any longer.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS dead_letter_event ON dead_letter (event_id, id) WHERE emptied IS NULL;
 
 -- Of `location` first without the partitions, which the next months' tables get at once; then each partition's, while it is
 -- used; then they are put together.
@@ -49,7 +52,7 @@ DO $do$ BEGIN
     IF EXISTS (SELECT FROM pg_index WHERE NOT indisvalid AND indexrelid IN (
             'location_identity_event'::regclass, 'location_cell_time_event'::regclass, 'location_id_event'::regclass)) THEN
         RAISE EXCEPTION 'a partition of location has come without its indexes; run the migration again'
-            USING ERRCODE = 'deadlock_detected';
+            USING ERRCODE = 'serialization_failure';
     END IF;
 END $do$;
 

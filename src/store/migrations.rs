@@ -34,6 +34,10 @@ const LOCK_TIMEOUT: &str = "200ms";
 /// The pause after which it tries again, doubled each time up to the longest.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Others were in the way: locks that were not to be had, a deadlock.
+const IN_THE_WAY: &[&str] = &["55P03", "40P01"];
+/// After these a file is begun anew. The last one is how a file asks for it itself.
+const BEGUN_ANEW: &[&str] = &["55P03", "40P01", "40001"];
 /// How long it tries.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -183,7 +187,7 @@ impl Migrator {
             };
             match done {
                 Ok(()) => return Ok(()),
-                Err(error) if patience.again(&error).await => {}
+                Err(error) if patience.again(&error, BEGUN_ANEW).await => {}
                 Err(error) => return Err(explain(migration.name, error)),
             }
         }
@@ -238,7 +242,7 @@ impl Migrator {
         tracing::info!(statement = statement.lines().next_back(), "migrating");
         loop {
             match self.connection.batch_execute(statement).await {
-                Err(error) if !concurrently && patience.again(&error).await => {}
+                Err(error) if !concurrently && patience.again(&error, IN_THE_WAY).await => {}
                 done => return done,
             }
         }
@@ -263,9 +267,9 @@ impl Patience {
         Self { name, began: Instant::now(), pause: PAUSE }
     }
 
-    /// Waits and says whether to try once more, if others only were in the way: locks that were not to be had, a deadlock.
-    async fn again(&mut self, error: &Diesel) -> bool {
-        if !matches!(code(error), Some("55P03" | "40P01")) || self.began.elapsed() >= PATIENCE {
+    /// Waits and says whether to try once more, if the error is one of these.
+    async fn again(&mut self, error: &Diesel, codes: &[&str]) -> bool {
+        if !code(error).is_some_and(|code| codes.contains(&code)) || self.began.elapsed() >= PATIENCE {
             return false;
         }
         tracing::info!(migration = self.name, %error, "others are in the way; trying again");
