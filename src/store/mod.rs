@@ -100,7 +100,7 @@ impl Store {
         let pool = connector.planning_once().pool(args.pool_size())?;
         let search_pool = connector.pool(args.search_pool_size())?;
         let replica = Connector::replica(args, application)?
-            .map(|replica| Replica::new(replica, args.search_pool_size(), search_pool.clone(), args.max_lag()))
+            .map(|replica| Replica::new(replica, args.search_pool_size(), connector.clone(), args.max_lag()))
             .transpose()?;
         let searches = Searches::new(search_pool, replica.map(Arc::new), args.searches(), &connector);
         let (person_loader, location_loader) = (Loader::start(&pool, wait), Loader::start(&pool, wait));

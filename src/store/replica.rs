@@ -23,15 +23,15 @@ use tokio::sync::{Notify, watch};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long either may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a search waits for a connection before it goes to the primary.
+/// How long a search waits for a connection before it goes to the primary; [`connect::ANSWERS_WITHIN`] more where that has rested.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// The replica's connections, and what is known of it.
 pub(super) struct Replica {
     pool: Pool<Connection>,
     connector: Connector,
-    /// Where the primary is asked.
-    primary: Pool<Connection>,
+    /// The way to the primary, which is asked on a connection of its own: it must be heard when searches take all others.
+    primary: Connector,
     max_lag: Duration,
     history: Mutex<History>,
     verdict: watch::Sender<Verdict>,
@@ -54,7 +54,7 @@ enum Verdict {
 
 impl Replica {
     /// Asks nothing before it is first wanted.
-    pub(super) fn new(connector: Connector, size: usize, primary: Pool<Connection>, max_lag: Duration) -> Result<Self> {
+    pub(super) fn new(connector: Connector, size: usize, primary: Connector, max_lag: Duration) -> Result<Self> {
         Ok(Self {
             pool: connector.pool(size)?,
             _watch: connector.watch(),
@@ -138,10 +138,11 @@ impl Replica {
         }
     }
 
-    /// Asks both servers and notes what came of it. `kept` is a connection of this task's own.
-    async fn look(&self, kept: &mut Option<Connection>) {
-        match tokio::time::timeout(PATIENCE, self.ask_primary()).await {
-            Ok(Ok(place)) => self.history().note(Instant::now(), place),
+    /// Asks both servers and notes what came of it. `primary` and `kept` are connections of this task's own.
+    async fn look(&self, primary: &mut Option<Connection>, kept: &mut Option<Connection>) {
+        let asked = tokio::time::timeout(PATIENCE, self.ask(primary));
+        match asked.await {
+            Ok(Ok(position)) => self.history().note(Instant::now(), position),
             Ok(Err(error)) => tracing::debug!(%error, "the primary does not say how far it is"),
             Err(_) => tracing::debug!("the primary does not say in time how far it is"),
         }
@@ -174,9 +175,15 @@ impl Replica {
         self.verdict.send_replace(verdict);
     }
 
-    async fn ask_primary(&self) -> Result<Place> {
-        let mut connection = connect::checkout(&self.primary, PATIENCE).await?;
-        Place::of(&mut connection).await
+    /// Where the primary is. The connection is kept only if it has answered.
+    async fn ask(&self, kept: &mut Option<Connection>) -> Result<LogPosition> {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => self.primary.connect().await?,
+        };
+        let position = LogPosition::of(&mut connection).await?;
+        *kept = Some(connection);
+        Ok(position)
     }
 
     /// How far the replica that this connection leads to is behind; the error is a sentence about why it must not be asked.
@@ -187,8 +194,8 @@ impl Replica {
                 return Err(format!("{} migrations have not come there yet", pending.needed));
             }
         }
-        let place = Place::of(connection).await.map_err(|error| error.to_string())?;
-        let lag = self.history().lag(&place)?;
+        let at = LogPosition::of(connection).await.map_err(|error| error.to_string())?;
+        let lag = self.history().lag(&at)?;
         if let Some(lag) = lag.filter(|lag| *lag > self.max_lag) {
             return Err(too_far(lag, self.max_lag));
         }
@@ -211,10 +218,10 @@ fn too_far(lag: Duration, most: Duration) -> String {
 
 /// Looks until the replica is dropped.
 async fn look_after(replica: Weak<Replica>, look: Arc<Notify>) {
-    let mut kept = None;
+    let (mut primary, mut kept) = (None, None);
     loop {
         let Some(replica) = replica.upgrade() else { return };
-        replica.look(&mut kept).await;
+        replica.look(&mut primary, &mut kept).await;
         drop(replica);
         let _ = tokio::time::timeout(INTERVAL, look.notified()).await;
     }
@@ -222,7 +229,7 @@ async fn look_after(replica: Weak<Replica>, look: Arc<Notify>) {
 
 /// Where in the write-ahead log a server is, and of which database.
 #[derive(Clone, Debug, PartialEq)]
-struct Place {
+struct LogPosition {
     cluster: i64,
     database: String,
     /// What it has written, or replayed, in bytes from the beginning of the log.
@@ -232,7 +239,7 @@ struct Place {
     follows: bool,
 }
 
-impl Place {
+impl LogPosition {
     async fn of(connection: &mut Connection) -> Result<Self> {
         let statement = Statement::<(BigInt, Text, Nullable<BigInt>, Nullable<Double>, Bool)>::new(
             "SELECT (SELECT system_identifier FROM pg_control_system()), current_database()::text,
@@ -266,34 +273,34 @@ impl History {
         Self { samples: VecDeque::new(), primary: None, max_lag }
     }
 
-    fn note(&mut self, when: Instant, place: Place) {
+    fn note(&mut self, when: Instant, at: LogPosition) {
         // Another server has become the primary, or what was asked is a replica itself that was made anew.
-        if self.samples.back().is_some_and(|(_, position)| *position > place.position) {
+        if self.samples.back().is_some_and(|(_, position)| *position > at.position) {
             self.samples.clear();
         }
-        self.primary = Some((place.cluster, place.database));
-        self.samples.push_back((when, place.position));
+        self.primary = Some((at.cluster, at.database));
+        self.samples.push_back((when, at.position));
         while self.samples.get(1).is_some_and(|(next, _)| when.saturating_duration_since(*next) > self.max_lag) {
             self.samples.pop_front();
         }
     }
 
     /// How much of what the primary is known to have had is missing there, at most; `None` while nothing is known of the primary.
-    fn lag(&self, place: &Place) -> std::result::Result<Option<Duration>, String> {
+    fn lag(&self, at: &LogPosition) -> std::result::Result<Option<Duration>, String> {
         let (Some((cluster, database)), Some((first, _)), Some((last, _))) =
             (&self.primary, self.samples.front(), self.samples.back())
         else {
             return Ok(None);
         };
-        if (*cluster, database) != (place.cluster, &place.database) {
+        if (*cluster, database) != (at.cluster, &at.database) {
             return Err("it follows another server than DATABASE_URL's, or is another database".to_owned());
         }
-        match self.samples.iter().rev().find(|(_, position)| *position <= place.position) {
+        match self.samples.iter().rev().find(|(_, position)| *position <= at.position) {
             Some((when, _)) => Ok(Some(last.saturating_duration_since(*when))),
             // Behind all that is known. Soon after the start that is not much, and clocks must do.
             None => {
                 let known = last.saturating_duration_since(*first);
-                match place.replayed.filter(|_| place.follows) {
+                match at.replayed.filter(|_| at.follows) {
                     Some(replayed) => Ok(Some(replayed.max(known))),
                     None => Err("it does not tell how far behind the primary it is".to_owned()),
                 }
@@ -308,8 +315,8 @@ mod tests {
 
     const MOST: Duration = Duration::from_secs(10);
 
-    fn at(position: i64) -> Place {
-        Place { cluster: 7, database: "udaconnect".to_owned(), position, replayed: None, follows: true }
+    fn at(position: i64) -> LogPosition {
+        LogPosition { cluster: 7, database: "udaconnect".to_owned(), position, replayed: None, follows: true }
     }
 
     fn seconds(lag: u64) -> std::result::Result<Option<Duration>, String> {
@@ -323,7 +330,7 @@ mod tests {
         for second in 0..1_000 {
             history.note(begin + Duration::from_secs(second), at(100));
         }
-        let idle = Place { replayed: Some(Duration::from_secs(1_000)), ..at(100) };
+        let idle = LogPosition { replayed: Some(Duration::from_secs(1_000)), ..at(100) };
         assert_eq!(history.lag(&idle), seconds(0));
         assert!(history.samples.len() <= 12, "{}", history.samples.len());
     }
@@ -339,7 +346,7 @@ mod tests {
         assert_eq!(history.lag(&at(104)), seconds(3));
         // Older than anything that is known of the primary.
         assert!(history.lag(&at(99)).is_err());
-        let replayed = |age: u64| Place { replayed: Some(Duration::from_secs(age)), ..at(99) };
+        let replayed = |age: u64| LogPosition { replayed: Some(Duration::from_secs(age)), ..at(99) };
         assert_eq!(history.lag(&replayed(9)), seconds(9));
         assert_eq!(history.lag(&replayed(1)), seconds(7));
         // One that has stopped is too far behind soon.
@@ -357,7 +364,7 @@ mod tests {
     fn another_database_is_none_of_ours() {
         let mut history = History::new(MOST);
         history.note(Instant::now(), at(1));
-        assert!(history.lag(&Place { cluster: 8, ..at(1) }).is_err());
-        assert!(history.lag(&Place { database: "other".to_owned(), ..at(1) }).is_err());
+        assert!(history.lag(&LogPosition { cluster: 8, ..at(1) }).is_err());
+        assert!(history.lag(&LogPosition { database: "other".to_owned(), ..at(1) }).is_err());
     }
 }

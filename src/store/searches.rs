@@ -34,8 +34,7 @@ pub(super) struct Searches {
     connect_timeout: Duration,
 }
 
-/// A connection for one search. Its permits are given back after the connection, and for an abandoned search not before the server was
-/// asked to cancel it.
+/// A connection for one search. The permits of an abandoned search are not given back before the server was asked to cancel it.
 pub(super) struct Search {
     connection: Pooled,
     /// Where the connection leads, if not to the primary.
@@ -159,9 +158,9 @@ impl Search {
         if !std::mem::take(&mut self.failed) {
             return false;
         }
-        metrics::counter!("udaconnect_replica_failovers_total").increment(1);
         // Without the primary the error is the replica's.
         let Ok(connection) = self.searches.at_primary().await else { return false };
+        metrics::counter!("udaconnect_replica_failovers_total").increment(1);
         self.connection = connection;
         self.replica = None;
         true
