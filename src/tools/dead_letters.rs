@@ -1,5 +1,6 @@
 //! The role that lists, shows, replays and discards dead letters.
 
+use super::output::{self, print};
 use crate::domain::text::shown_at_most;
 use crate::domain::{Error, EventId, NewLocation, parse_duration};
 use crate::service::clock::Clock;
@@ -73,7 +74,7 @@ pub async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
             let store = open(&database).await?;
             let letter = store.dead_letter(id).await?;
             let event = event(&store, letter.event_id).await?;
-            print(|out| show(out, &letter, &event))
+            print(|out| show(out, &letter, &event)).map(drop)
         }
         Command::Replay { ids, all, max_clock_skew, database } => {
             replay(&open(&database).await?, ids, all, Clock::new(TimeDelta::seconds(max_clock_skew))).await
@@ -85,7 +86,7 @@ pub async fn run(args: DeadLettersArgs) -> anyhow::Result<()> {
                 Some(age) => store.discard_dead_letters_older(age).await?,
                 None => store.discard_dead_letters(&ids).await?,
             };
-            print(|out| writeln!(out, "{discarded} discarded"))?;
+            output::line(format_args!("{discarded} discarded"))?;
             match ids.len() - discarded.min(ids.len()) {
                 0 => Ok(()),
                 missing if age.is_none() => bail!("{missing} of these are no dead letters, or not any more"),
@@ -118,7 +119,9 @@ async fn list(store: &Store, mut after: i64, mut limit: i64) -> anyhow::Result<(
         for letter in &letters {
             events.push(event(store, letter.event_id).await?);
         }
-        print(|out| letters.iter().zip(&events).try_for_each(|(letter, event)| line(out, letter, event)))?;
+        if !print(|out| letters.iter().zip(&events).try_for_each(|(letter, event)| line(out, letter, event)))? {
+            break;
+        }
     }
     Ok(())
 }
@@ -175,12 +178,12 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool, clock: Clock) -> anyhow
             Replayed::Stored => stored += 1,
             Replayed::Refused(reason) => {
                 refused += 1;
-                print(|out| writeln!(out, "{id} stays: {}", shown_at_most(&reason, SHOWN)))?;
+                output::line(format_args!("{id} stays: {}", shown_at_most(&reason, SHOWN)))?;
             }
             Replayed::Gone if all => {}
             Replayed::Gone => {
                 refused += 1;
-                print(|out| writeln!(out, "{id} cannot be: {}", shown_at_most(&letter.reason, SHOWN)))?;
+                output::line(format_args!("{id} cannot be: {}", shown_at_most(&letter.reason, SHOWN)))?;
             }
         }
         Ok(())
@@ -196,7 +199,7 @@ async fn replay(store: &Store, ids: Vec<i64>, all: bool, clock: Clock) -> anyhow
             one(letter.id).await?;
         }
     }
-    print(|out| writeln!(out, "{stored} stored, {refused} still cannot be"))?;
+    output::line(format_args!("{stored} stored, {refused} still cannot be"))?;
     if refused > 0 {
         bail!("{refused} dead letters are left");
     }
@@ -238,29 +241,4 @@ fn bytes(value: Option<&[u8]>, length: Option<i64>) -> String {
     };
     let length = length.unwrap_or(value.len() as i64);
     if shown.len() as i64 == length { text } else { format!("{text}… ({length} bytes in all)") }
-}
-
-/// Writes to standard output; a reader that has seen enough (`| head`) is no error.
-fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {
-    match write(&mut std::io::stdout().lock()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        done => Ok(done?),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_shown_without_harm() {
-        assert_eq!(bytes(None, None), "none");
-        assert_eq!(bytes(Some(b"{\"a\": 1}"), None), "{\"a\": 1}");
-        assert_eq!(bytes(Some(b"\x1b[2J"), None), "1b5b324a");
-        assert_eq!(bytes(Some("a\u{202e}b".as_bytes()), None), r"a\u{202e}b");
-        assert_eq!(bytes(Some(b"ab"), Some(1 << 30)), "ab… (1073741824 bytes in all)");
-        let long = format!("x{}", "é".repeat(SHOWN));
-        let shown = bytes(Some(long.as_bytes()), None);
-        assert!(shown.starts_with("xéé") && shown.ends_with(&format!("é… ({} bytes in all)", long.len())), "{shown}");
-    }
 }

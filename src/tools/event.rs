@@ -1,9 +1,9 @@
 //! The role that makes, shows, changes and deletes events.
 
+use super::output::{line, print};
 use crate::domain::text::shown_at_most;
 use crate::domain::{Access, Event, EventChange, EventId, Moment, NewEvent, Slug, TimeRange, parse_duration};
 use crate::store::{DatabaseArgs, Store};
-use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use std::io::Write;
 
@@ -85,7 +85,7 @@ struct Settings {
     /// Who may see it: open or members
     #[arg(long, env = "EVENT_ACCESS", value_name = "WHO", value_parser = access)]
     access: Option<Access>,
-    /// Metres at most between two who meet, where a question does not say; 10 when a new one has none
+    /// Metres at most between two who meet, where a query does not say; 10 when a new one has none
     #[arg(long, env = "EVENT_DISTANCE", value_name = "METRES")]
     distance: Option<f64>,
     /// How far two locations in contact may be apart in time, seconds or ISO 8601; 5 minutes
@@ -129,7 +129,7 @@ pub async fn run(args: EventArgs) -> anyhow::Result<()> {
         Command::Create { slug, settings, database } => {
             let new = NewEvent::new(&slug, settings.change())?;
             let event = open(&database).await?.events().create(&new).await?;
-            print(|out| describe(out, &event))
+            print(|out| describe(out, &event)).map(drop)
         }
         Command::List { database } => list(&open(&database).await?).await,
         Command::Show { slug, database } => {
@@ -140,6 +140,7 @@ pub async fn run(args: EventArgs) -> anyhow::Result<()> {
                 describe(out, &event)?;
                 writeln!(out, "holds         {held}")
             })
+            .map(drop)
         }
         Command::Change { slug, settings, no_dates, no_retention, database } => {
             let mut change = settings.change();
@@ -150,11 +151,11 @@ pub async fn run(args: EventArgs) -> anyhow::Result<()> {
                 change.retention_days = Some(None);
             }
             let event = open(&database).await?.events().change(&slug, change).await?;
-            print(|out| describe(out, &event))
+            print(|out| describe(out, &event)).map(drop)
         }
         Command::Delete { slug, force, default_event, database } => {
             let deleted = open(&database).await?.events().delete(&slug, force, &default_event).await?;
-            print(|out| writeln!(out, "deleted {slug}, and with it {deleted}"))
+            line(format_args!("deleted {slug}, and with it {deleted}"))
         }
     }
 }
@@ -169,25 +170,25 @@ async fn open(database: &DatabaseArgs) -> anyhow::Result<Store> {
 const PAGE: usize = 500;
 
 async fn list(store: &Store) -> anyhow::Result<()> {
-    let line = |out: &mut dyn Write, [id, slug, begins, ends, zone]: [&str; 5], name: &str| {
+    let columns = |out: &mut dyn Write, [id, slug, begins, ends, zone]: [&str; 5], name: &str| {
         writeln!(out, "{id:>6}  {slug:20}  {begins:20}  {ends:20}  {zone:20}  {name}")
     };
-    print(|out| line(out, ["id", "slug", "begins", "ends", "time zone"], "name"))?;
+    print(|out| columns(out, ["id", "slug", "begins", "ends", "time zone"], "name"))?;
     let mut after: Option<EventId> = None;
     loop {
         let page = store.events().list(after, PAGE).await?;
-        print(|out| {
+        let read = print(|out| {
             page.items.iter().try_for_each(|event| {
                 let dates = event.settings.dates;
                 let time = |end: fn(TimeRange) -> DateTime<Utc>| dates.map_or_else(|| "-".to_owned(), |d| text(end(d)));
                 let zone = event.settings.time_zone.name();
-                let columns =
+                let five =
                     [&event.id.to_string(), event.slug.as_str(), &time(TimeRange::from), &time(TimeRange::to), zone];
-                line(out, columns, &shown_at_most(&event.settings.name, event.settings.name.len()))
+                columns(out, five, &shown_at_most(&event.settings.name, event.settings.name.len()))
             })
         })?;
         after = page.next;
-        if after.is_none() {
+        if after.is_none() || !read {
             return Ok(());
         }
     }
@@ -224,14 +225,4 @@ fn describe(out: &mut dyn Write, event: &Event) -> std::io::Result<()> {
 
 fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-/// To standard output, all at once; whoever reads may have had enough.
-fn print(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> anyhow::Result<()> {
-    let mut bytes = Vec::new();
-    write(&mut bytes).context("a text cannot be written")?;
-    match std::io::stdout().write_all(&bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
-        _ => Ok(()),
-    }
 }

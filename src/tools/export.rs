@@ -1,5 +1,6 @@
 //! The role that writes stored locations and meetings into files.
 
+use super::output;
 use crate::codec::files::{LocationWriter, Media, MeetingWriter};
 use crate::domain::{Error, Person, PersonId, Search, TimeRange, parse_duration};
 use crate::meeting::EncounterRule;
@@ -84,7 +85,7 @@ pub async fn run(args: ExportArgs) -> anyhow::Result<()> {
         None => (locations(store, &args.person, range, media, &mut output.writer).await?, "locations"),
     };
     if let Some(path) = output.finish()? {
-        println!("{count} {what} in {}", path.display());
+        output::line(format_args!("{count} {what} in {}", path.display()))?;
     }
     Ok(())
 }

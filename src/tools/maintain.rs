@@ -1,5 +1,6 @@
 //! The role that does what time brings: tables for the months ahead, and the end of what is kept of an event.
 
+use super::output;
 use crate::domain::{Error, Event, EventId, Result};
 use crate::runtime::Backoff;
 use crate::store::{DatabaseArgs, MOST_MONTHS_AHEAD, Store};
@@ -44,7 +45,11 @@ const PAGE: usize = 500;
 
 pub async fn run(args: MaintainArgs) -> anyhow::Result<()> {
     let store = Store::new(&args.database, "maintain")?;
-    let say = |line: &str| println!("{line}");
+    let say = |line: &str| {
+        if let Err(error) = output::line(line) {
+            tracing::warn!(error = format!("{error:#}"), line, "a line cannot be written");
+        }
+    };
     if args.dry_run {
         store.ready().await?;
         let mut pass = Pass::new(&store, &args.upkeep, say);

@@ -1,5 +1,6 @@
 //! The role that brings the schema up, or down.
 
+use super::output;
 use crate::domain::{Error, Result};
 use crate::store::{DatabaseArgs, MigrationScope, Migrator};
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         let pending = migrator.pending().await?;
         return match pending.needed + if args.contract { pending.contract } else { 0 } {
             0 => {
-                println!("the schema is up to date");
+                output::line(format_args!("the schema is up to date"))?;
                 Ok(())
             }
             n => anyhow::bail!("{n} migrations are pending; run `udaconnect migrate`"),
@@ -46,24 +47,24 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<()> {
         None => (migrator.up(scope).await?, "applied"),
     };
     for name in &done {
-        println!("{verb} {name}");
+        output::line(format_args!("{verb} {name}"))?;
     }
     if args.distribute {
         for table in migrator.distribute().await? {
-            println!("distributed {table}");
+            output::line(format_args!("distributed {table}"))?;
         }
-        println!("events are distributed");
+        output::line(format_args!("events are distributed"))?;
         return Ok(());
     }
     let pending = migrator.pending().await?;
     if done.is_empty() && pending.needed == 0 {
-        println!("the schema is up to date");
+        output::line(format_args!("the schema is up to date"))?;
     }
     if args.revert.is_none() && pending.contract > 0 {
-        println!(
+        output::line(format_args!(
             "{} more when no older version runs any more, nor will: `udaconnect migrate --contract`",
             pending.contract
-        );
+        ))?;
     }
     Ok(())
 }

@@ -16,6 +16,17 @@ pub mod import;
 pub mod maintain;
 #[cfg(feature = "migrate")]
 pub mod migrate;
+#[cfg(any(
+    feature = "dead-letters",
+    feature = "event",
+    feature = "export",
+    feature = "import",
+    feature = "maintain",
+    feature = "migrate",
+    feature = "seed",
+    feature = "simulate"
+))]
+mod output;
 #[cfg(feature = "seed")]
 pub mod seed;
 #[cfg(feature = "simulate")]

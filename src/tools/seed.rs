@@ -1,6 +1,7 @@
 //! The role that loads the standard event.
 
 use super::demo_event::{DemoEvent, FIRST_DAY, HOURS, NAME, ZONE, opening};
+use super::output;
 use super::which::EventArg;
 use crate::domain::{Error, Event, EventChange, EventId, NewEvent, NewLocation, Result};
 use crate::service::bulk::{self, BATCH};
@@ -40,7 +41,7 @@ pub async fn run(args: SeedArgs) -> anyhow::Result<()> {
     if let Some(known) = known.as_ref().filter(|_| args.if_empty)
         && !store.event(known.id).is_empty().await?
     {
-        println!("there are persons already; nothing was loaded");
+        output::line(format_args!("there are persons already; nothing was loaded"))?;
         return Ok(());
     }
     let known = complete(&store, &args.event, known).await?;
@@ -60,13 +61,13 @@ pub async fn run(args: SeedArgs) -> anyhow::Result<()> {
     }
     store.vacuum().await?;
     let seconds = begin.elapsed().as_secs_f64();
-    println!(
+    output::line(format_args!(
         "{} persons, {} locations: {} stored, {} were there already; {seconds:.1} s",
         event.persons,
         event.locations(),
         stored.stored,
         stored.duplicates
-    );
+    ))?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod persons;
 mod summary;
 mod zip;
 
+use super::output;
 use crate::codec::files::{Columns, Format, Options, PersonBy, Timezone, Twice};
 use crate::runtime::Incomplete;
 use crate::service::Service;
@@ -166,7 +167,7 @@ pub async fn run(args: ImportArgs) -> anyhow::Result<()> {
         summary
     };
     summary.left_out.splice(0..0, left_out);
-    println!("{summary}");
+    output::line(format_args!("{summary}"))?;
     if summary.stopped {
         bail!("stopped at the first thing that is bad; what came before it is stored");
     }

@@ -5,6 +5,7 @@ mod stats;
 mod verify;
 mod walk;
 
+use super::output;
 use crate::codec::proto::person_service_client::PersonServiceClient;
 use crate::codec::proto::{CreatePersonRequest, ListPersonsRequest};
 use crate::domain::{Slug, parse_duration};
@@ -101,7 +102,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("no gRPC server at {}; start one, or say where it is by --grpc-url", args.grpc_url))?;
     let seed = args.seed.unwrap_or_else(|| Utc::now().timestamp_micros() as u64);
-    println!("--seed {seed}");
+    output::line(format_args!("--seed {seed}"))?;
     let event = Named::new(args.event.as_ref());
     let ids = persons(channel, args.persons, &event).await?;
     let channels: Vec<Channel> =
@@ -141,10 +142,10 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
     }
     let told = watch(phones, &plan, &stats).await?;
 
-    println!("{}", stats.line(plan.begin.elapsed().as_secs_f64()));
+    output::line(format_args!("{}", stats.line(plan.begin.elapsed().as_secs_f64())))?;
     let (refused, broken) = (stats.refused.load(Relaxed), stats.broken.load(Relaxed));
     if broken > 0 {
-        println!("streams broke {broken} times and were opened again");
+        output::line(format_args!("streams broke {broken} times and were opened again"))?;
     }
     let first_error = stats.first_error().unwrap_or_default();
     if stats.acknowledged.load(Relaxed) == 0 {
@@ -158,7 +159,7 @@ pub async fn run(args: SimulateArgs) -> anyhow::Result<()> {
         if let Some(first) = faults.first() {
             bail!("{} acknowledged locations are not stored as they were sent; the first: {first}", faults.len());
         }
-        println!("every acknowledged location is stored");
+        output::line(format_args!("every acknowledged location is stored"))?;
     }
     let left = stats.left.load(Relaxed);
     if left > 0 {
