@@ -49,7 +49,7 @@ pub struct DatabaseArgs {
     /// How long one statement may run
     #[arg(long, env, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     database_statement_timeout: u64,
-    /// Searches for meetings that begin at once, more wait in line; 0 for one per processor
+    /// Searches that begin at once, more wait in line; 0 for one per processor
     #[arg(long, env, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     database_searches: u32,
 }
